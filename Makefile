@@ -1,0 +1,24 @@
+# AF_MYPROTO: see README.md. Everything real is in scripts/.
+
+# KERNEL=/path/to/linux reaches the scripts through the environment.
+export KERNEL
+
+help:
+	@echo "make demo        build a small kernel, boot it, see two programs talk over AF_MYPROTO"
+	@echo "make test        check and selftest; the last line is N passed, N failed"
+	@echo "make check       the series: applies, builds, checkpatch, sparse, W=1 and the like"
+	@echo "make selftest    its kselftests in a kernel with the debug options (KASAN, lockdep, ...)"
+	@echo "make tree        build/linux: the base kernel with the series, to read, build and work in"
+	@echo "make refresh     write patches/, series and the source folders from build/linux"
+	@echo "make menuconfig  configure the kernel of make demo: Networking support, Networking options"
+	@echo "make clean       remove build/ (never with work in it that is not in patches/)"
+	@echo
+	@echo "The base is Debian's linux-source-7.3, or your own tree of v7.3: make tree KERNEL=/path/to/linux"
+	@echo "(a git tree gets a worktree and a branch of its own, any other is copied; make clean before"
+	@echo "changing it). Packages that are missing are installed when you are root."
+
+demo test check selftest tree refresh menuconfig clean:
+	@scripts/$@.sh
+
+.PHONY: help demo test check selftest tree refresh menuconfig clean
+.NOTPARALLEL:

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# build-uml.sh demo|debug: build/uml-demo or build/uml-debug, a User-Mode Linux
+# kernel of build/linux, its modules in the folder modroot there.
+. "$(dirname "$0")/lib.sh"
+name=$1
+out=$build/uml-$name
+log=$logs/build-$name.log
+fragments=("$top/scripts/uml.config")
+[ "$name" = demo ] || fragments+=("$top/scripts/$name.config")
+
+need_kernel_build
+space 2
+configure "$out" um "${fragments[@]}"
+
+# For the progress line: how many objects a complete build has, as the last one
+# counted them (before the first, the number of the day this was written).
+known=$cache/objects-$name
+total=$(cat "$known" 2>/dev/null || echo 700)
+objects() { find "$out" -name '*.o' "$@" | wc -l; }
+absent=$((total - $(objects)))
+touch "$out/started"
+count() {
+	local built
+	built=$(objects -newer "$out/started")
+	if [ "$absent" -gt 10 ]; then echo "$built of about $absent objects, "; else echo "$built objects, "; fi
+}
+
+run "building uml-$name" "$log" kernel_make "$out" ARCH=um -s -j"$(nproc)" || {
+	errors "$log"
+	die "the kernel does not build; all of its output is in $log"
+}
+objects >"$known"
+rm -rf "$out/modroot"
+kernel_make "$out" ARCH=um -s INSTALL_MOD_PATH="$out/modroot" modules_install >>"$log" 2>&1 ||
+	die "the modules cannot be installed; see $log"

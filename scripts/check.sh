@@ -1,0 +1,225 @@
+#!/usr/bin/env bash
+# make check: what can be said of the series without running it. Each check is a
+# function that prints what is wrong; printing nothing is passing.
+. "$(dirname "$0")/lib.sh"
+here=$top/scripts
+tree=$build/check # a worktree of its own: build/linux is not touched
+source=$tree      # for kernel_make and configure
+rm -f "$build/results/check"
+"$here/tree.sh"
+need_kernel_build
+need g++ codespell python3-ply python3-git sparse shellcheck gcc-s390x-linux-gnu clang-19 lld-19 llvm-19
+space 3
+
+git_tree() { kgit -C "$tree" "$@"; }
+base=$(kgit -C "$linux" rev-parse "$ref_base")
+if [ ! -e "$tree/.git" ]; then
+	rm -rf "$tree"
+	kgit -C "$linux" worktree prune
+	run "checking out" "$logs/check.log" kgit -C "$linux" worktree add --detach "$tree" "$base" ||
+		die "git cannot add a worktree for the checks; see $logs/check.log"
+fi
+git_tree am --abort 2>/dev/null || :
+git_tree checkout -q -f --detach "$base"
+git_tree clean -q -f -d -x
+
+###  The series as files
+
+applies() { apply_series "$tree" 2>&1; }
+
+series_is_sound() {
+	diff <(series | sed 's|.*/||') <(cd "$top/patches" && ls -- *.patch) | sed -n 's/^</only in series:/p; s/^>/only in patches\/:/p'
+	series_faults "$top/patches"
+}
+
+# Another base than the one the patches were made on moves hunks and blob names.
+hunks() { sed -e '/^index /d' -e 's/^@@ .*//' "$1"; }
+is_what_refresh_writes() {
+	local new=$build/check-export name
+	rm -rf "$new"
+	mkdir "$new"
+	export_series "$tree" "$new" || return
+	sort -u "$top/series" "$new/series" | while IFS= read -r name; do
+		cmp -s <(hunks "$top/patches/$name" 2>&1) <(hunks "$new/patches/$name" 2>&1) ||
+			echo "patches/$name is not what make refresh would write"
+	done
+	for name in "${exported[@]:2}"; do
+		diff -rqN "$top/$name" "$new/$name" 2>&1
+	done
+}
+
+# As it stands after "git am --signoff" by its author.
+checkpatch() {
+	local author
+	author=$(git_tree log -1 --format=%an "$1")
+	kgit -C "$tree" -c user.name="$author" -c user.email="$(git_tree log -1 --format=%ae "$1")" \
+		format-patch -1 --stdout --signoff "$1" >"$build/check.patch"
+	(cd "$tree" && perl scripts/checkpatch.pl --strict --codespell --max-line-length=80 \
+		-q --no-summary --show-types "$build/check.patch")
+}
+
+### What it adds
+
+added() { git_tree diff --no-renames --diff-filter=A --name-only "$base" HEAD -- "$@"; }
+
+uapi_header() {
+	local out=$build/check-headers header
+	kernel_make "$out" ARCH=x86_64 -s headers || return
+	for header in $(added include/uapi | sed 's|include/uapi/||'); do
+		gcc -std=c90 -Wall -Wextra -Werror -fsyntax-only -I "$out/usr/include" -x c - <<<"#include <$header>"
+		g++ -std=c++98 -Wall -Wextra -Werror -fsyntax-only -I "$out/usr/include" -x c++ - <<<"#include <$header>"
+	done 2>&1
+}
+
+kernel_doc() {
+	local files
+	mapfile -t files < <(added net/myproto include/uapi | grep '\.[ch]$')
+	(cd "$tree" && scripts/kernel-doc -Wall -none "${files[@]}" 2>&1)
+}
+
+scripts_are_clean() {
+	shellcheck "$here"/*.sh
+	(cd "$tree" && added | grep '\.sh$' | xargs -r shellcheck)
+}
+
+selftest_lists() {
+	local tests=$tree/tools/testing/selftests file
+	[ -d "$tests/net/myproto" ] || return 0
+	grep -B 1 -A 1 '^TARGETS += net/myproto$' "$tests/Makefile" | sort -c 2>&1
+	grep -q '^TARGETS += net/myproto$' "$tests/Makefile" || echo "net/myproto is not in the TARGETS"
+	grep -v '^#' "$tests/net/myproto/.gitignore" | sort -c 2>&1
+	for file in "$tests"/net/myproto/*.c; do
+		file=$(basename "$file" .c)
+		grep -qx "/\?$file" "$tests/net/myproto/.gitignore" || echo "$file is not in the .gitignore"
+	done
+}
+
+owners() {
+	local file
+	for file in $(added); do
+		# Linus gets what belongs to nobody.
+		(cd "$tree" && scripts/get_maintainer.pl --no-git --no-git-fallback --nol --norolestats -f "$file") |
+			grep -qv torvalds@ || echo "no maintainer for $file"
+	done
+}
+
+### It builds without a word, patch by patch
+
+# What it changes elsewhere, and the places that know all families.
+objects() {
+	{
+		printf '%s\n' net/socket.o net/core/sock.o security/selinux/hooks.o
+		git_tree diff --name-only "$base" "$tip" -- '*.c' ':!net/myproto' ':!tools' ':!Documentation' ':!samples' |
+			sed 's/c$/o/'
+	} | sort -u
+}
+
+# For the functions below, "builds" has set out, arch, arguments and what.
+make_out() { kernel_make "$out" ARCH="$arch" -s -j"$(nproc)" "${arguments[@]}" "$@" 2>&1; }
+# The objects anew: make says nothing about those it has.
+compile() {
+	local targets=("${what[@]}")
+	[ ! -e "$tree/net/myproto/Kconfig" ] || targets+=(net/myproto/)
+	(cd "$out" && rm -rf "${targets[@]}")
+	make_out "${targets[@]}"
+}
+# The warnings of an output, without the lines that move when code does.
+warnings() { grep -E '(warning|error): ' "$1" | sed -E "s|^$tree/||; s/:[0-9]+:([0-9]+:)?/:/" | sort || :; }
+
+# builds NAME STATES COMMIT: the objects at COMMIT as NAME says, with MYPROTO in
+# each of STATES. The base is built the same way first: what it warns of in
+# files the series touches is not the series' doing.
+builds() {
+	local name=$1 states=$2 commit=$3 out=$build/check-$1 arch=$1 fragment=$here/check.config arguments=(W=1) what state
+	mapfile -t what < <(objects)
+	case $name in
+	x86_64)
+		arguments+=(C=2 CF=-D__CHECK_ENDIAN__ CHECK="sparse -include $here/sparse.h") ;;
+	net)
+		arch=x86_64 fragment=$out.config
+		mapfile -t what < <(objects | grep '^net/')
+		echo CONFIG_NET=y >"$fragment" ;;
+	s390)
+		arguments+=(CROSS_COMPILE=s390x-linux-gnu-)
+		local cc="ccache s390x-linux-gnu-gcc" ;;
+	clang)
+		arch=x86_64
+		arguments+=(LLVM=-19)
+		local cc="ccache clang-19" ;;
+	esac
+	if [ "$(cat "$out/base" 2>/dev/null)" != "$base ${what[*]}" ]; then
+		git_tree checkout -q -f --detach "$base"
+		configure "$out" "$arch" "$fragment"
+		compile >"$out/base.log" || { cat "$out/base.log"; return; }
+		echo "$base ${what[*]}" >"$out/base"
+	fi
+	git_tree checkout -q -f --detach "$commit"
+	[ -e "$tree/net/myproto/Kconfig" ] || states=n
+	for state in ${states//,/ }; do
+		sed -i '/CONFIG_MYPROTO[ =]/d' "$out/.config"
+		echo "CONFIG_MYPROTO=$state" >>"$out/.config"
+		make_out olddefconfig
+		if ! compile >"$out/now.log"; then
+			echo "MYPROTO=$state does not build:"
+			cat "$out/now.log"
+		elif [ -n "$(comm -13 <(warnings "$out/base.log") <(warnings "$out/now.log"))" ]; then
+			echo "MYPROTO=$state:"
+			cat "$out/now.log"
+		fi
+	done
+}
+
+### All of them
+
+names=() commands=()
+plan() { names+=("$1"); commands+=("${*:2}"); }
+
+passed=0 failed=0 number=0
+count() { echo "$number of ${#names[@]}, "; }
+check() { # NAME COMMAND...
+	local log=$logs/check.log
+	if run "check: $1" "$log" "${@:2}" && [ ! -s "$log" ]; then
+		passed=$((passed + 1))
+		echo "ok - $1"
+	else
+		failed=$((failed + 1))
+		echo "not ok - $1"
+		sed 's/^/    /' "$log" | head -n 40
+		return 1
+	fi
+}
+
+check "git am onto the pristine base" applies || {
+	# Nothing of what follows means anything.
+	result check "$passed" "$failed"
+	exit 1
+}
+tip=$(git_tree rev-parse HEAD)
+plan "series and patches/" series_is_sound
+plan "patches and source folders are what make refresh writes" is_what_refresh_writes
+plan "shellcheck" scripts_are_clean
+plan "uapi header: headers_install, C90, C++" uapi_header
+plan "kernel-doc" kernel_doc
+plan "selftest lists" selftest_lists
+plan "get_maintainer" owners
+mapfile -t patches < <(git_tree log --reverse --format='%H %s' "$base..$tip")
+for patch in "${patches[@]}"; do plan "checkpatch: ${patch#* }" checkpatch "${patch%% *}"; done
+each() { # NAME STATES TEXT: for every patch that has something to build
+	local patch commit
+	for patch in "${patches[@]}"; do
+		commit=${patch%% *}
+		git_tree diff --quiet "$commit^" "$commit" -- ':!tools' ':!Documentation' ':!MAINTAINERS' ||
+			plan "$3: ${patch#* }" builds "$1" "$2" "$commit"
+	done
+}
+each x86_64 y,m,n "x86_64, y, m, n, W=1, sparse"
+each net y,n "allnoconfig with NET, W=1"
+each i386 y "i386, W=1"
+each s390 y "s390, big-endian, W=1"
+each clang y "clang, W=1"
+
+for ((number = 1; number <= ${#names[@]}; number++)); do
+	# shellcheck disable=SC2086 # a command and its words
+	check "${names[number - 1]}" ${commands[number - 1]} || :
+done
+result check "$passed" "$failed"

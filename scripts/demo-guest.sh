@@ -1,0 +1,28 @@
+#!/bin/bash
+# demo-guest.sh PROGRAM: what "make demo" shows, inside the guest.
+set -euo pipefail
+program=$1
+tracing=/sys/kernel/tracing
+
+step() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
+try() { step "$*"; "$@"; }
+
+try uname -sr
+try modprobe myproto
+step "dmesg | grep MYPROTO"
+dmesg | grep 'NET: Registered PF_MYPROTO'
+try grep -e ^protocol -e MY /proc/net/protocols
+
+if [ -d $tracing/events/myproto ]; then echo 1 >$tracing/events/myproto/enable; fi
+try "$program" "hello, channel 123"
+if [ -d $tracing/events/myproto ]; then
+	step "what the kernel did: cat $tracing/trace"
+	echo 0 >$tracing/events/myproto/enable
+	grep -v '^#' $tracing/trace
+fi
+
+try rmmod myproto
+dmesg | grep 'NET: Unregistered PF_MYPROTO'
+step "grep MY /proc/net/protocols"
+if grep MY /proc/net/protocols; then exit 1; fi
+echo "(nothing: the family is gone)"
