@@ -4,7 +4,7 @@ set -euo pipefail
 program=$1
 tracing=/sys/kernel/tracing
 
-step() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
+step() { printf '\n# %s\n' "$*"; }
 try() { step "$*"; "$@"; }
 
 try uname -sr
@@ -13,7 +13,12 @@ step "dmesg | grep MYPROTO"
 dmesg | grep 'NET: Registered PF_MYPROTO'
 try grep -e ^protocol -e MY /proc/net/protocols
 
-if [ -d $tracing/events/myproto ]; then echo 1 >$tracing/events/myproto/enable; fi
+if [ -d $tracing/events/myproto ]; then
+	# Finer than the default clock, whose ticks leave two processors' lines
+	# in any order.
+	echo mono >$tracing/trace_clock
+	echo 1 >$tracing/events/myproto/enable
+fi
 try "$program" "hello, channel 123"
 if [ -d $tracing/events/myproto ]; then
 	step "what the kernel did: cat $tracing/trace"

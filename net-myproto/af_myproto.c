@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0
+/* AF_MYPROTO: the family, its sockets and what can be done with them */
+
+#include <linux/errno.h>
+#include <linux/module.h>
+#include <linux/myproto.h>
+#include <linux/net.h>
+#include <net/net_namespace.h>
+#include <net/sock.h>
+
+#include "myproto.h"
+#include "trace.h"
+
+#define MYPROTO_UNPRIVILEGED_START	1024
+
+unsigned int myproto_net_id __read_mostly;
+
+static int myproto_release(struct socket *sock)
+{
+	struct sock *sk = sock->sk;
+
+	if (!sk)
+		return 0;
+
+	trace_myproto_release(sk);
+	sock->sk = NULL;
+	myproto_close(sk, false);
+	return 0;
+}
+
+static int myproto_bind(struct socket *sock, struct sockaddr_unsized *addr,
+			int addr_len)
+{
+	struct sock *sk = sock->sk;
+	u32 channel = 0;
+	int err;
+
+	err = myproto_addr_channel(addr, addr_len, &channel);
+	if (err)
+		goto out;
+
+	lock_sock(sk);
+	if (myproto_sk(sk)->channel)
+		err = -EINVAL;
+	else
+		err = myproto_channel_bind(sk, channel);
+	release_sock(sk);
+out:
+	trace_myproto_bind(sk, channel, err);
+	return err;
+}
+
+static int myproto_getname(struct socket *sock, struct sockaddr *addr,
+			   int peer)
+{
+	DECLARE_SOCKADDR(struct sockaddr_my *, smy, addr);
+	struct sock *sk = sock->sk;
+
+	if (peer)
+		sk = myproto_peer(sk);
+	if (!sk)
+		return -ENOTCONN;
+
+	*smy = (struct sockaddr_my) {
+		.smy_family	= AF_MYPROTO,
+		.smy_channel	= myproto_channel(sk),
+	};
+	return sizeof(*smy);
+}
+
+static int myproto_ioctl(struct socket *sock, unsigned int cmd,
+			 unsigned long arg)
+{
+	return -ENOIOCTLCMD;
+}
+
+/* The family has no options of its own, and SOL_SOCKET never gets here. */
+static int myproto_setsockopt(struct socket *sock, int level, int optname,
+			      sockptr_t optval, unsigned int optlen)
+{
+	return -ENOPROTOOPT;
+}
+
+static int myproto_getsockopt(struct socket *sock, int level, int optname,
+			      sockopt_t *opt)
+{
+	return -ENOPROTOOPT;
+}
+
+static const struct proto_ops myproto_stream_ops = {
+	.family		= PF_MYPROTO,
+	.owner		= THIS_MODULE,
+	.release	= myproto_release,
+	.bind		= myproto_bind,
+	.connect	= myproto_connect,
+	.socketpair	= myproto_socketpair,
+	.accept		= myproto_accept,
+	.getname	= myproto_getname,
+	.poll		= myproto_poll,
+	.ioctl		= myproto_ioctl,
+	.listen		= myproto_listen,
+	.shutdown	= myproto_shutdown,
+	.setsockopt	= myproto_setsockopt,
+	.getsockopt_iter = myproto_getsockopt,
+	.sendmsg	= myproto_stream_sendmsg,
+	.recvmsg	= myproto_stream_recvmsg,
+	.mmap		= sock_no_mmap,
+	.set_rcvbuf	= myproto_set_rcvbuf,
+	.set_rcvlowat	= myproto_set_rcvlowat,
+};
+
+static struct proto myproto_proto = {
+	.name		= "MYSOCK",
+	.owner		= THIS_MODULE,
+	.obj_size	= sizeof(struct myproto_sock),
+};
+
+/**
+ * myproto_sk_alloc - make a socket
+ * @net: the network namespace it belongs to
+ * @sock: the struct socket it is for, or NULL when accept() will bring one
+ * @type: SOCK_STREAM
+ * @kern: whether it is the kernel's own, which holds no reference to @net
+ *
+ * Context: Process context. May sleep.
+ * Return: the socket, with the reference that myproto_close() consumes, or
+ * NULL when there is no memory.
+ */
+struct sock *myproto_sk_alloc(struct net *net, struct socket *sock, int type,
+			      int kern)
+{
+	struct myproto_sock *msk;
+	struct sock *sk;
+
+	sk = sk_alloc(net, PF_MYPROTO, GFP_KERNEL, &myproto_proto, kern);
+	if (!sk)
+		return NULL;
+
+	sock_init_data(sock, sk);
+	sk->sk_type = type;
+	sk->sk_allocation = GFP_KERNEL_ACCOUNT;
+
+	msk = myproto_sk(sk);
+	INIT_LIST_HEAD(&msk->accept_queue);
+	INIT_LIST_HEAD(&msk->accept_node);
+	init_waitqueue_head(&msk->room_wait);
+	mutex_init(&msk->tx_mutex);
+	mutex_init(&msk->rx_mutex);
+	__skb_queue_head_init(&msk->rx_queue);
+
+	sock_prot_inuse_add(net, sk->sk_prot, 1);
+	return sk;
+}
+
+static int myproto_create(struct net *net, struct socket *sock, int protocol,
+			  int kern)
+{
+	struct sock *sk;
+
+	if (sock->type != SOCK_STREAM)
+		return -ESOCKTNOSUPPORT;
+	if (protocol)
+		return -EPROTONOSUPPORT;
+
+	sk = myproto_sk_alloc(net, sock, sock->type, kern);
+	if (!sk)
+		return -ENOMEM;
+
+	sock->ops = &myproto_stream_ops;
+	trace_myproto_create(sk);
+	return 0;
+}
+
+static const struct net_proto_family myproto_family = {
+	.family	= PF_MYPROTO,
+	.create	= myproto_create,
+	.owner	= THIS_MODULE,
+};
+
+static int __net_init myproto_net_init(struct net *net)
+{
+	struct myproto_net *mnet = myproto_net(net);
+
+	mnet->default_channel = MYPROTO_CHANNEL_DEFAULT;
+	mnet->unprivileged_start = MYPROTO_UNPRIVILEGED_START;
+	return myproto_sysctl_register(net);
+}
+
+static struct pernet_operations myproto_net_ops = {
+	.init	= myproto_net_init,
+	.exit	= myproto_sysctl_unregister,
+	.id	= &myproto_net_id,
+	.size	= sizeof(struct myproto_net),
+};
+
+static int __init myproto_init(void)
+{
+	int err;
+
+	err = myproto_channel_init();
+	if (err)
+		return err;
+
+	err = register_pernet_subsys(&myproto_net_ops);
+	if (err)
+		goto err_channel;
+
+	err = proto_register(&myproto_proto, 1);
+	if (err)
+		goto err_pernet;
+
+	/* Last, because from here on there can be sockets. */
+	err = sock_register(&myproto_family);
+	if (err)
+		goto err_proto;
+	return 0;
+
+err_proto:
+	proto_unregister(&myproto_proto);
+err_pernet:
+	unregister_pernet_subsys(&myproto_net_ops);
+err_channel:
+	myproto_channel_exit();
+	return err;
+}
+
+static void __exit myproto_exit(void)
+{
+	sock_unregister(PF_MYPROTO);
+	proto_unregister(&myproto_proto);
+	unregister_pernet_subsys(&myproto_net_ops);
+	myproto_channel_exit();
+}
+
+module_init(myproto_init);
+module_exit(myproto_exit);
+
+MODULE_DESCRIPTION("Channel-addressed sockets (AF_MYPROTO)");
+MODULE_LICENSE("GPL");
+MODULE_ALIAS_NETPROTO(PF_MYPROTO);

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+/* AF_MYPROTO: channels, and who is bound to which */
+
+#include <linux/capability.h>
+#include <linux/errno.h>
+#include <linux/myproto.h>
+#include <linux/random.h>
+#include <linux/rhashtable.h>
+#include <linux/sched/signal.h>
+#include <net/net_namespace.h>
+#include <net/sock.h>
+
+#include "myproto.h"
+
+static const struct rhashtable_params myproto_table_params = {
+	.head_offset		= offsetof(struct myproto_sock, node),
+	.key_offset		= offsetof(struct myproto_sock, key),
+	.key_len		= offsetofend(struct myproto_key, channel),
+	.automatic_shrinking	= true,
+};
+
+/* One table for all network namespaces: it grows with the sockets that are
+ * bound, and a namespace without any costs nothing.
+ */
+static struct rhashtable myproto_table;
+
+/**
+ * myproto_channel_init - prepare the channel table
+ *
+ * Context: Process context, once, before there are sockets.
+ * Return: 0 or -ENOMEM.
+ */
+int __init myproto_channel_init(void)
+{
+	return rhashtable_init(&myproto_table, &myproto_table_params);
+}
+
+/**
+ * myproto_channel_exit - free the channel table
+ *
+ * Context: Process context, once, after the last socket is gone.
+ */
+void myproto_channel_exit(void)
+{
+	rhashtable_destroy(&myproto_table);
+}
+
+/**
+ * myproto_addr_channel - check an address from user space
+ * @addr: the address
+ * @addr_len: its length in bytes; what is beyond struct sockaddr_my is ignored
+ * @channel: where to store the channel
+ *
+ * Context: Any.
+ * Return: 0, -EINVAL when the address is too short or its pad is not zero, or
+ * -EAFNOSUPPORT when it is of another family.
+ */
+int myproto_addr_channel(const struct sockaddr_unsized *addr, int addr_len,
+			 u32 *channel)
+{
+	const struct sockaddr_my *smy = (const struct sockaddr_my *)addr;
+
+	if (addr_len < (int)sizeof(*smy))
+		return -EINVAL;
+	if (smy->smy_family != AF_MYPROTO)
+		return -EAFNOSUPPORT;
+	if (smy->__smy_pad)
+		return -EINVAL;
+
+	*channel = smy->smy_channel;
+	return 0;
+}
+
+/* Enter @sk in the table under @channel, if nobody is there. */
+static int myproto_channel_insert(struct sock *sk, u32 channel)
+{
+	struct myproto_sock *msk = myproto_sk(sk);
+	int err;
+
+	/* Lookups hold no lock, only RCU. */
+	sock_set_flag(sk, SOCK_RCU_FREE);
+	msk->key.net = sock_net(sk);
+	msk->key.channel = channel;
+
+	/* -EBUSY: a worker rehashes the table. Give it the time. */
+	while ((err = rhashtable_lookup_insert_fast(&myproto_table, &msk->node,
+						    myproto_table_params)) ==
+	       -EBUSY)
+		schedule_timeout_uninterruptible(1);
+
+	if (err) {
+		msk->key.channel = MYPROTO_CHANNEL_ANY;
+		return err == -EEXIST ? -EADDRINUSE : err;
+	}
+
+	WRITE_ONCE(msk->channel, channel);
+	return 0;
+}
+
+/* Try every channel from @first to @last once, beginning at a random one so
+ * that channels are hard to guess and rarely taken.
+ */
+static int myproto_channel_insert_any(struct sock *sk, u32 first, u32 last)
+{
+	u32 start = get_random_u32_inclusive(first, last);
+	u32 channel = start;
+	int err;
+
+	do {
+		err = myproto_channel_insert(sk, channel);
+		if (err != -EADDRINUSE)
+			return err;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		channel = channel == last ? first : channel + 1;
+		cond_resched();
+	} while (channel != start);
+
+	return -EADDRINUSE;
+}
+
+/**
+ * myproto_channel_bind - bind a socket to a channel
+ * @sk: a socket without a channel
+ * @channel: the channel, or MYPROTO_CHANNEL_ANY for any free one
+ *
+ * From here on the table points to @sk, without a reference, until
+ * myproto_channel_unbind().
+ *
+ * Context: Process context, with the socket lock held. May sleep.
+ * Return: 0, -EACCES when the channel is privileged and the caller is not,
+ * -EADDRINUSE when it is taken or none is free, -ENOMEM, or -EINTR when the
+ * caller is being killed.
+ */
+int myproto_channel_bind(struct sock *sk, u32 channel)
+{
+	struct net *net = sock_net(sk);
+
+	sock_owned_by_me(sk);
+
+	if (channel == MYPROTO_CHANNEL_ANY)
+		return myproto_channel_insert_any(sk, MYPROTO_DYNAMIC_FIRST,
+						  MYPROTO_DYNAMIC_LAST);
+
+	if (channel < READ_ONCE(myproto_net(net)->unprivileged_start) &&
+	    !ns_capable(net->user_ns, CAP_NET_BIND_SERVICE))
+		return -EACCES;
+
+	return myproto_channel_insert(sk, channel);
+}
+
+/**
+ * myproto_channel_lookup - find the socket that is bound to a channel
+ * @net: the network namespace
+ * @channel: the channel
+ *
+ * Context: Any.
+ * Return: the socket, with a reference for the caller, or NULL. It may be
+ * closed at any time.
+ */
+struct sock *myproto_channel_lookup(const struct net *net, u32 channel)
+{
+	const struct myproto_key key = { .net = net, .channel = channel };
+	struct myproto_sock *msk;
+
+	rcu_read_lock();
+	msk = rhashtable_lookup(&myproto_table, &key, myproto_table_params);
+	if (msk && !refcount_inc_not_zero(&msk->sk.sk_refcnt))
+		msk = NULL;
+	rcu_read_unlock();
+
+	return msk ? &msk->sk : NULL;
+}
+
+/**
+ * myproto_channel_unbind - take a socket out of the table
+ * @sk: a socket that is being closed, bound or not
+ *
+ * Lookups that have found @sk already keep it, others find it no more.
+ *
+ * Context: Process context, with no other user of @sk left.
+ */
+void myproto_channel_unbind(struct sock *sk)
+{
+	struct myproto_sock *msk = myproto_sk(sk);
+
+	if (msk->key.channel != MYPROTO_CHANNEL_ANY)
+		rhashtable_remove_fast(&myproto_table, &msk->node,
+				       myproto_table_params);
+}

@@ -1,0 +1,565 @@
+// SPDX-License-Identifier: GPL-2.0
+/* AF_MYPROTO: connections, from listen() to the end of both ends */
+
+#include <linux/errno.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/myproto.h>
+#include <linux/net.h>
+#include <linux/poll.h>
+#include <linux/sched/signal.h>
+#include <linux/wait.h>
+#include <net/sock.h>
+#include <net/tcp_states.h>
+
+#include "myproto.h"
+#include "trace.h"
+
+/* The channel that @sk gets by calling listen() or connect() without bind().
+ * Called with the socket lock held.
+ */
+static int myproto_autobind(struct sock *sk, u32 channel)
+{
+	if (myproto_sk(sk)->channel)
+		return 0;
+
+	return myproto_channel_bind(sk, channel);
+}
+
+/**
+ * myproto_listen - listen(2)
+ * @sock: a socket that is not connected; if unbound, it gets the default
+ *	channel of its network namespace
+ * @backlog: when more connections than that wait for accept(), connect() waits
+ *
+ * Context: Process context. May sleep.
+ * Return: 0, -EINVAL when the socket is connected, or what bind() says.
+ */
+int myproto_listen(struct socket *sock, int backlog)
+{
+	struct sock *sk = sock->sk;
+	int err;
+
+	lock_sock(sk);
+	err = -EINVAL;
+	if (sk->sk_state != TCP_CLOSE && sk->sk_state != TCP_LISTEN)
+		goto out;
+
+	err = myproto_autobind(sk, myproto_default_channel(sock_net(sk)));
+	if (err)
+		goto out;
+
+	spin_lock(&sk->sk_receive_queue.lock);
+	/* It may have been shut down before. */
+	WRITE_ONCE(sk->sk_shutdown, 0);
+	WRITE_ONCE(sk->sk_max_ack_backlog, backlog);
+	WRITE_ONCE(sk->sk_state, TCP_LISTEN);
+	spin_unlock(&sk->sk_receive_queue.lock);
+
+	/* The backlog may be longer than it was. */
+	wake_up_interruptible_all(&myproto_sk(sk)->room_wait);
+out:
+	release_sock(sk);
+	trace_myproto_listen(sk, backlog, err);
+	return err;
+}
+
+/* Make @sk an end of a connection, with a reference to the other end that it
+ * keeps until it is closed.
+ */
+static void myproto_establish(struct sock *sk, struct sock *peer)
+{
+	sock_hold(peer);
+	myproto_sk(sk)->peer = peer;
+	/* Pairs with myproto_peer(): who sees the state sees the peer. */
+	smp_store_release(&sk->sk_state, TCP_ESTABLISHED);
+}
+
+/* What an accepted socket has from the one that listened: the options of struct
+ * sock that make a difference in this family.
+ */
+static void myproto_inherit(struct sock *child, const struct sock *listener)
+{
+	myproto_sk(child)->channel = myproto_sk(listener)->channel;
+	child->sk_userlocks = listener->sk_userlocks;
+	child->sk_rcvbuf = READ_ONCE(listener->sk_rcvbuf);
+	child->sk_sndbuf = READ_ONCE(listener->sk_sndbuf);
+	child->sk_rcvlowat = READ_ONCE(listener->sk_rcvlowat);
+	child->sk_rcvtimeo = READ_ONCE(listener->sk_rcvtimeo);
+	child->sk_sndtimeo = READ_ONCE(listener->sk_sndtimeo);
+	security_sk_clone(listener, child);
+}
+
+/* Connect @sk with @child and leave @child to @listener's accept().
+ *
+ * Called with the socket lock of @sk held. On success the queue owns the
+ * caller's reference to @child. Returns -EAGAIN when the backlog is full,
+ * -ECONNREFUSED when @listener does not listen, and -ESTALE when it is being
+ * closed, so that another socket may have its channel by now.
+ */
+static int myproto_queue_child(struct sock *sk, struct sock *child,
+			       struct sock *listener)
+{
+	struct myproto_sock *mlistener = myproto_sk(listener);
+	int err = 0;
+
+	spin_lock(&listener->sk_receive_queue.lock);
+	if (sock_flag(listener, SOCK_DEAD)) {
+		err = -ESTALE;
+	} else if (READ_ONCE(listener->sk_state) != TCP_LISTEN ||
+		   listener->sk_shutdown & RCV_SHUTDOWN) {
+		err = -ECONNREFUSED;
+	} else if (sk_acceptq_is_full(listener)) {
+		err = -EAGAIN;
+	} else {
+		myproto_inherit(child, listener);
+		myproto_establish(child, sk);
+		myproto_establish(sk, child);
+		list_add_tail(&myproto_sk(child)->accept_node,
+			      &mlistener->accept_queue);
+		sk_acceptq_added(listener);
+	}
+	spin_unlock(&listener->sk_receive_queue.lock);
+	return err;
+}
+
+/* Sleep until @listener may have room for one more connection, and return what
+ * is left of @timeo.
+ */
+static long myproto_wait_backlog(struct sock *listener, long timeo)
+{
+	struct myproto_sock *mlistener = myproto_sk(listener);
+	DEFINE_WAIT(wait);
+	bool full;
+
+	prepare_to_wait_exclusive(&mlistener->room_wait, &wait,
+				  TASK_INTERRUPTIBLE);
+
+	/* Who makes room takes the lock first and looks for sleepers after. */
+	spin_lock(&listener->sk_receive_queue.lock);
+	full = READ_ONCE(listener->sk_state) == TCP_LISTEN &&
+	       !(listener->sk_shutdown & RCV_SHUTDOWN) &&
+	       sk_acceptq_is_full(listener);
+	spin_unlock(&listener->sk_receive_queue.lock);
+
+	if (full)
+		timeo = schedule_timeout(timeo);
+
+	finish_wait(&mlistener->room_wait, &wait);
+	return timeo;
+}
+
+/* Whether @sk is such that it can be connected. Called with its socket lock
+ * held.
+ */
+static int myproto_connect_check(const struct sock *sk)
+{
+	switch (sk->sk_state) {
+	case TCP_CLOSE:
+		return 0;
+	case TCP_LISTEN:
+		return -EINVAL;
+	default:
+		return -EISCONN;
+	}
+}
+
+/* Connect @sk to @listener, waiting for a place in the backlog if need be.
+ * Called with the socket lock of @sk held, which is dropped for the wait.
+ */
+static int myproto_connect_listener(struct sock *sk, struct sock *listener,
+				    long *timeo)
+{
+	bool waited = false;
+	struct sock *child;
+	int err;
+
+	child = myproto_sk_alloc(sock_net(sk), NULL, sk->sk_type,
+				 !listener->sk_net_refcnt);
+	if (!child)
+		return -ENOMEM;
+
+	for (;;) {
+		err = myproto_connect_check(sk);
+		if (err)
+			break;
+
+		err = myproto_queue_child(sk, child, listener);
+		if (err != -EAGAIN || !*timeo)
+			break;
+		if (signal_pending(current)) {
+			err = sock_intr_errno(*timeo);
+			break;
+		}
+
+		release_sock(sk);
+		*timeo = myproto_wait_backlog(listener, *timeo);
+		waited = true;
+		lock_sock(sk);
+	}
+
+	if (!err) {
+		listener->sk_data_ready(listener);
+		return 0;
+	}
+
+	/* The wake-up was for one: when it is of no use here, pass it on. */
+	if (waited)
+		wake_up_interruptible(&myproto_sk(listener)->room_wait);
+	myproto_close(child, false);
+	return err;
+}
+
+/**
+ * myproto_connect - connect(2)
+ * @sock: a socket that is neither connected nor listening; if unbound, it gets
+ *	a free channel
+ * @addr: whom to connect to; MYPROTO_CHANNEL_ANY stands for the default channel
+ * @addr_len: length of @addr in bytes
+ * @flags: O_NONBLOCK, not to wait for a place in the backlog
+ *
+ * The other end is made here and waits, connected, for accept(): a connection
+ * is up as soon as connect() returns.
+ *
+ * Context: Process context. May sleep.
+ * Return: 0, -EINVAL or -EAFNOSUPPORT when the address is not valid, -EINVAL
+ * when the socket listens, -EISCONN when it is connected, -ECONNREFUSED when
+ * nobody listens there, -EAGAIN when the backlog is full and there is no time
+ * left, what a signal gives, what bind() says, or -ENOMEM.
+ */
+int myproto_connect(struct socket *sock, struct sockaddr_unsized *addr,
+		    int addr_len, int flags)
+{
+	struct sock *sk = sock->sk, *listener;
+	u32 channel = 0;
+	long timeo;
+	int err;
+
+	/* There is no way back from a connection. */
+	err = -EINVAL;
+	if (addr_len >= (int)sizeof(addr->sa_family) &&
+	    addr->sa_family == AF_UNSPEC)
+		goto out;
+
+	err = myproto_addr_channel(addr, addr_len, &channel);
+	if (err)
+		goto out;
+	if (channel == MYPROTO_CHANNEL_ANY)
+		channel = myproto_default_channel(sock_net(sk));
+
+	lock_sock(sk);
+	timeo = sock_sndtimeo(sk, flags & O_NONBLOCK);
+	do {
+		err = myproto_connect_check(sk);
+		if (err)
+			break;
+
+		err = myproto_autobind(sk, MYPROTO_CHANNEL_ANY);
+		if (err)
+			break;
+
+		listener = myproto_channel_lookup(sock_net(sk), channel);
+		if (!listener) {
+			err = -ECONNREFUSED;
+			break;
+		}
+		err = myproto_connect_listener(sk, listener, &timeo);
+		sock_put(listener);
+	} while (err == -ESTALE);
+	if (!err) {
+		sock->state = SS_CONNECTED;
+		/* To poll() it looks different now. */
+		sk->sk_state_change(sk);
+	}
+	release_sock(sk);
+out:
+	trace_myproto_connect(sk, channel, err);
+	return err;
+}
+
+/* Take the connection that has waited longest, with the queue's reference. */
+static struct sock *myproto_dequeue_child(struct sock *sk)
+{
+	struct myproto_sock *msk = myproto_sk(sk), *child;
+	int err = -EAGAIN;
+
+	spin_lock(&sk->sk_receive_queue.lock);
+	child = list_first_entry_or_null(&msk->accept_queue,
+					 struct myproto_sock, accept_node);
+	if (child) {
+		list_del_init(&child->accept_node);
+		sk_acceptq_removed(sk);
+	} else if (sk->sk_state != TCP_LISTEN ||
+		   sk->sk_shutdown & RCV_SHUTDOWN) {
+		err = -EINVAL;
+	}
+	spin_unlock(&sk->sk_receive_queue.lock);
+
+	if (!child)
+		return ERR_PTR(err);
+
+	if (wq_has_sleeper(&msk->room_wait))
+		wake_up_interruptible(&msk->room_wait);
+	return &child->sk;
+}
+
+static struct sock *myproto_wait_child(struct sock *sk, long timeo)
+{
+	DEFINE_WAIT_FUNC(wait, woken_wake_function);
+	struct sock *child;
+
+	add_wait_queue_exclusive(sk_sleep(sk), &wait);
+	for (;;) {
+		/* Look first: the wake-up may have come with the signal or
+		 * with the end of the time, and it was for one.
+		 */
+		child = myproto_dequeue_child(sk);
+		if (!IS_ERR(child) || PTR_ERR(child) != -EAGAIN || !timeo)
+			break;
+		if (signal_pending(current)) {
+			child = ERR_PTR(sock_intr_errno(timeo));
+			break;
+		}
+		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
+	}
+	remove_wait_queue(sk_sleep(sk), &wait);
+	return child;
+}
+
+/**
+ * myproto_accept - accept(2)
+ * @sock: a listening socket
+ * @newsock: gets the connection that has waited longest
+ * @arg: flags, of which O_NONBLOCK matters
+ *
+ * Context: Process context. May sleep.
+ * Return: 0, -EINVAL when @sock does not listen (any more), -EAGAIN when none
+ * waits, or what a signal gives.
+ */
+int myproto_accept(struct socket *sock, struct socket *newsock,
+		   struct proto_accept_arg *arg)
+{
+	struct sock *sk = sock->sk, *child;
+	long timeo;
+
+	timeo = sock_rcvtimeo(sk, arg->flags & O_NONBLOCK);
+	child = myproto_dequeue_child(sk);
+	if (child == ERR_PTR(-EAGAIN) && timeo)
+		child = myproto_wait_child(sk, timeo);
+	if (IS_ERR(child)) {
+		trace_myproto_accept(sk, NULL, PTR_ERR(child));
+		return PTR_ERR(child);
+	}
+
+	sock_graft(child, newsock);
+	newsock->state = SS_CONNECTED;
+	trace_myproto_accept(sk, child, 0);
+	return 0;
+}
+
+/**
+ * myproto_socketpair - socketpair(2)
+ * @sock1: a new socket
+ * @sock2: another, to be connected with it; both stay without a channel
+ *
+ * Context: Process context, before anybody else knows of the sockets.
+ * Return: 0.
+ */
+int myproto_socketpair(struct socket *sock1, struct socket *sock2)
+{
+	myproto_establish(sock1->sk, sock2->sk);
+	myproto_establish(sock2->sk, sock1->sk);
+	sock1->state = SS_CONNECTED;
+	sock2->state = SS_CONNECTED;
+	trace_myproto_socketpair(sock1->sk);
+	return 0;
+}
+
+/* Shut @sk down in the directions of @mask, with @err left for the next call
+ * if it is not 0.
+ */
+static void myproto_set_shutdown(struct sock *sk, u8 mask, int err)
+{
+	spin_lock(&sk->sk_receive_queue.lock);
+	WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown | mask);
+	if (err)
+		WRITE_ONCE(sk->sk_err, err);
+	spin_unlock(&sk->sk_receive_queue.lock);
+}
+
+/* Wake whoever waits at @sk, which has been shut down. */
+static void myproto_wake_shutdown(struct sock *sk)
+{
+	u8 mask = READ_ONCE(sk->sk_shutdown);
+
+	sk->sk_state_change(sk);
+	if (mask == SHUTDOWN_MASK)
+		sk_wake_async(sk, SOCK_WAKE_WAITD, POLL_HUP);
+	else if (mask & RCV_SHUTDOWN)
+		sk_wake_async(sk, SOCK_WAKE_WAITD, POLL_IN);
+}
+
+/**
+ * myproto_shutdown - shutdown(2)
+ * @sock: a connected socket, or a listening one, which then refuses new
+ *	connections while those that wait can still be accepted
+ * @how: SHUT_RD, SHUT_WR or SHUT_RDWR
+ *
+ * What is shut for reading at one end is shut for writing at the other.
+ *
+ * Context: Process context. May sleep.
+ * Return: 0, -EINVAL when @how is none of the three, or -ENOTCONN.
+ */
+int myproto_shutdown(struct socket *sock, int how)
+{
+	struct sock *sk = sock->sk, *peer;
+	u8 mask, peer_mask;
+	int err = 0;
+
+	if (how < SHUT_RD || how > SHUT_RDWR) {
+		err = -EINVAL;
+		goto out;
+	}
+
+	/* SHUT_RD, SHUT_WR, SHUT_RDWR to RCV_SHUTDOWN, SEND_SHUTDOWN, both */
+	mask = how + 1;
+	peer_mask = (mask & RCV_SHUTDOWN ? SEND_SHUTDOWN : 0) |
+		    (mask & SEND_SHUTDOWN ? RCV_SHUTDOWN : 0);
+
+	lock_sock(sk);
+	peer = myproto_peer(sk);
+	if (peer) {
+		/* Both before anybody is woken: who sends looks at what the
+		 * receiver says, and sleeps at his own end.
+		 */
+		myproto_set_shutdown(sk, mask, 0);
+		myproto_set_shutdown(peer, peer_mask, 0);
+		myproto_wake_shutdown(sk);
+		myproto_wake_shutdown(peer);
+	} else if (sk->sk_state == TCP_LISTEN) {
+		myproto_set_shutdown(sk, mask, 0);
+		myproto_wake_shutdown(sk);
+		wake_up_interruptible_all(&myproto_sk(sk)->room_wait);
+	} else {
+		err = -ENOTCONN;
+	}
+	release_sock(sk);
+out:
+	trace_myproto_shutdown(sk, how, err);
+	return err;
+}
+
+/* Drop what was sent to @sk, where sending has come to an end, and has not been
+ * read. Returns whether there was any.
+ */
+static bool myproto_purge(struct sock *sk)
+{
+	struct myproto_sock *msk = myproto_sk(sk);
+	bool unread;
+
+	spin_lock(&sk->sk_receive_queue.lock);
+	skb_queue_splice_tail_init(&sk->sk_receive_queue, &msk->rx_queue);
+	unread = msk->inq;
+	WRITE_ONCE(msk->inq, 0);
+	atomic_set(&sk->sk_rmem_alloc, 0);
+	spin_unlock(&sk->sk_receive_queue.lock);
+
+	__skb_queue_purge(&msk->rx_queue);
+	return unread;
+}
+
+/**
+ * myproto_close - end a socket
+ * @sk: the socket, which nobody can get at any more except through a reference
+ *	that the channel table or its peer gave them
+ * @reset: the peer shall see ECONNRESET, as it does when there is unread data
+ *
+ * Gives up the reference to the peer, ends the connections that nobody has
+ * accepted, and consumes the caller's reference to @sk.
+ *
+ * Context: Process context. May sleep.
+ */
+void myproto_close(struct sock *sk, bool reset)
+{
+	struct myproto_sock *msk = myproto_sk(sk), *child, *next;
+	struct sock *peer = msk->peer;
+	LIST_HEAD(children);
+
+	/* In this order: who finds the socket dead can be sure that the table
+	 * does not have it any more.
+	 */
+	myproto_channel_unbind(sk);
+	sock_orphan(sk);
+	sock_prot_inuse_add(sock_net(sk), sk->sk_prot, -1);
+
+	spin_lock(&sk->sk_receive_queue.lock);
+	WRITE_ONCE(sk->sk_shutdown, SHUTDOWN_MASK);
+	WRITE_ONCE(sk->sk_state, TCP_CLOSE);
+	list_splice_init(&msk->accept_queue, &children);
+	spin_unlock(&sk->sk_receive_queue.lock);
+
+	wake_up_interruptible_all(&msk->room_wait);
+
+	list_for_each_entry_safe(child, next, &children, accept_node)
+		myproto_close(&child->sk, true);
+
+	reset |= myproto_purge(sk);
+	/* The peer's reference may keep the socket for long, but not this. */
+	if (sk->sk_frag.page) {
+		put_page(sk->sk_frag.page);
+		sk->sk_frag.page = NULL;
+	}
+	if (peer) {
+		myproto_set_shutdown(peer, SHUTDOWN_MASK,
+				     reset ? ECONNRESET : 0);
+		myproto_wake_shutdown(peer);
+		msk->peer = NULL;
+		sock_put(peer);
+	}
+	sock_put(sk);
+}
+
+/**
+ * myproto_poll - poll(2), select(2) and epoll
+ * @file: the socket's file
+ * @sock: the socket
+ * @wait: whom to wake
+ *
+ * Context: Process context.
+ * Return: the events that are there; EPOLLOUT only if it was asked for.
+ */
+__poll_t myproto_poll(struct file *file, struct socket *sock,
+		      struct poll_table_struct *wait)
+{
+	struct sock *sk = sock->sk;
+	__poll_t mask = 0;
+	u8 shutdown;
+	int state;
+
+	sock_poll_wait(file, sock, wait);
+
+	/* Pairs with myproto_establish(). */
+	state = smp_load_acquire(&sk->sk_state);
+	shutdown = READ_ONCE(sk->sk_shutdown);
+
+	if (READ_ONCE(sk->sk_err))
+		mask |= EPOLLERR;
+	if (shutdown & RCV_SHUTDOWN)
+		mask |= EPOLLRDHUP | EPOLLIN | EPOLLRDNORM;
+	if (shutdown == SHUTDOWN_MASK)
+		mask |= EPOLLHUP;
+
+	switch (state) {
+	case TCP_ESTABLISHED:
+		mask |= myproto_stream_poll(sk, myproto_sk(sk)->peer, wait);
+		break;
+	case TCP_LISTEN:
+		if (READ_ONCE(sk->sk_ack_backlog))
+			mask |= EPOLLIN | EPOLLRDNORM;
+		break;
+	case TCP_CLOSE:
+		mask |= EPOLLHUP | EPOLLOUT | EPOLLWRNORM;
+		break;
+	}
+	return mask;
+}

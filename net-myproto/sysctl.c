@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+/* AF_MYPROTO: net.myproto.* */
+
+#include <linux/slab.h>
+#include <linux/sysctl.h>
+#include <net/net_namespace.h>
+
+#include "myproto.h"
+
+enum {
+	MYPROTO_CTL_DEFAULT_CHANNEL,
+	MYPROTO_CTL_UNPRIVILEGED_START,
+};
+
+static const unsigned int myproto_unprivileged_max = MYPROTO_DYNAMIC_FIRST;
+
+static const struct ctl_table myproto_ctl_table[] = {
+	[MYPROTO_CTL_DEFAULT_CHANNEL] = {
+		.procname	= "default_channel",
+		.maxlen		= sizeof(unsigned int),
+		.mode		= 0644,
+		.proc_handler	= proc_douintvec_minmax,
+		/* Channel 0 stands for the default channel. */
+		.extra1		= SYSCTL_ONE,
+	},
+	[MYPROTO_CTL_UNPRIVILEGED_START] = {
+		.procname	= "unprivileged_channel_start",
+		.maxlen		= sizeof(unsigned int),
+		.mode		= 0644,
+		.proc_handler	= proc_douintvec_minmax,
+		.extra2		= (void *)&myproto_unprivileged_max,
+	},
+};
+
+/**
+ * myproto_sysctl_register - make the sysctls of a network namespace
+ * @net: the namespace, with the values set
+ *
+ * Context: Process context. May sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int __net_init myproto_sysctl_register(struct net *net)
+{
+	struct ctl_table *const table = kmemdup(myproto_ctl_table,
+						sizeof(myproto_ctl_table),
+						GFP_KERNEL);
+	struct myproto_net *mnet = myproto_net(net);
+
+	if (!table)
+		return -ENOMEM;
+
+	table[MYPROTO_CTL_DEFAULT_CHANNEL].data = &mnet->default_channel;
+	table[MYPROTO_CTL_UNPRIVILEGED_START].data = &mnet->unprivileged_start;
+
+	mnet->sysctl = register_net_sysctl_sz(net, "net/myproto", table,
+					      ARRAY_SIZE(myproto_ctl_table));
+	if (!mnet->sysctl) {
+		kfree(table);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/**
+ * myproto_sysctl_unregister - undo myproto_sysctl_register()
+ * @net: the namespace
+ *
+ * Context: Process context. May sleep.
+ */
+void __net_exit myproto_sysctl_unregister(struct net *net)
+{
+	struct myproto_net *mnet = myproto_net(net);
+	const struct ctl_table *table = mnet->sysctl->ctl_table_arg;
+
+	unregister_net_sysctl_table(mnet->sysctl);
+	kfree(table);
+}

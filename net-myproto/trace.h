@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* AF_MYPROTO: tracepoints, one for each call. channel is the socket's, peer its
+ * peer's, each 0 for none, and ret what the call returns.
+ */
+
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM myproto
+
+#if !defined(_MYPROTO_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define _MYPROTO_TRACE_H
+
+#include <linux/tracepoint.h>
+#include <net/sock.h>
+
+#include "myproto.h"
+
+/* Calls that cannot fail when there is a socket */
+DECLARE_EVENT_CLASS(myproto_sock,
+		    TP_PROTO(const struct sock *sk),
+		    TP_ARGS(sk),
+		    TP_STRUCT__entry(__field(const void *, skaddr)
+				     __field(u32, channel)
+				     __field(u32, peer)),
+		    TP_fast_assign(__entry->skaddr = sk;
+				   __entry->channel = myproto_channel(sk);
+				   __entry->peer = myproto_peer_channel(sk);),
+		    TP_printk("sk=%p channel=%u peer=%u",
+			      __entry->skaddr, __entry->channel,
+			      __entry->peer));
+
+DEFINE_EVENT(myproto_sock, myproto_create,
+	     TP_PROTO(const struct sock *sk),
+	     TP_ARGS(sk));
+
+DEFINE_EVENT(myproto_sock, myproto_socketpair,
+	     TP_PROTO(const struct sock *sk),
+	     TP_ARGS(sk));
+
+DEFINE_EVENT(myproto_sock, myproto_release,
+	     TP_PROTO(const struct sock *sk),
+	     TP_ARGS(sk));
+
+/* Calls with an address: addr is the channel in it */
+DECLARE_EVENT_CLASS(myproto_addr,
+		    TP_PROTO(const struct sock *sk, u32 addr, int ret),
+		    TP_ARGS(sk, addr, ret),
+		    TP_STRUCT__entry(__field(const void *, skaddr)
+				     __field(u32, channel)
+				     __field(u32, addr)
+				     __field(int, ret)),
+		    TP_fast_assign(__entry->skaddr = sk;
+				   __entry->channel = myproto_channel(sk);
+				   __entry->addr = addr;
+				   __entry->ret = ret;),
+		    TP_printk("sk=%p channel=%u addr=%u ret=%d",
+			      __entry->skaddr, __entry->channel,
+			      __entry->addr, __entry->ret));
+
+DEFINE_EVENT(myproto_addr, myproto_bind,
+	     TP_PROTO(const struct sock *sk, u32 addr, int ret),
+	     TP_ARGS(sk, addr, ret));
+
+DEFINE_EVENT(myproto_addr, myproto_connect,
+	     TP_PROTO(const struct sock *sk, u32 addr, int ret),
+	     TP_ARGS(sk, addr, ret));
+
+/* Calls with a number: arg is the backlog of listen(), the how of shutdown() */
+DECLARE_EVENT_CLASS(myproto_arg,
+		    TP_PROTO(const struct sock *sk, int arg, int ret),
+		    TP_ARGS(sk, arg, ret),
+		    TP_STRUCT__entry(__field(const void *, skaddr)
+				     __field(u32, channel)
+				     __field(u32, peer)
+				     __field(int, arg)
+				     __field(int, ret)),
+		    TP_fast_assign(__entry->skaddr = sk;
+				   __entry->channel = myproto_channel(sk);
+				   __entry->peer = myproto_peer_channel(sk);
+				   __entry->arg = arg;
+				   __entry->ret = ret;),
+		    TP_printk("sk=%p channel=%u peer=%u arg=%d ret=%d",
+			      __entry->skaddr, __entry->channel,
+			      __entry->peer, __entry->arg, __entry->ret));
+
+DEFINE_EVENT(myproto_arg, myproto_listen,
+	     TP_PROTO(const struct sock *sk, int arg, int ret),
+	     TP_ARGS(sk, arg, ret));
+
+DEFINE_EVENT(myproto_arg, myproto_shutdown,
+	     TP_PROTO(const struct sock *sk, int arg, int ret),
+	     TP_ARGS(sk, arg, ret));
+
+/* newsk is NULL if the call fails */
+TRACE_EVENT(myproto_accept,
+	    TP_PROTO(const struct sock *sk, const struct sock *newsk, int ret),
+	    TP_ARGS(sk, newsk, ret),
+	    TP_STRUCT__entry(__field(const void *, skaddr)
+			     __field(const void *, newskaddr)
+			     __field(u32, channel)
+			     __field(u32, peer)
+			     __field(int, ret)),
+	    TP_fast_assign(__entry->skaddr = sk;
+			   __entry->newskaddr = newsk;
+			   __entry->channel = myproto_channel(sk);
+			   __entry->peer = newsk ?
+					   myproto_peer_channel(newsk) : 0;
+			   __entry->ret = ret;),
+	    TP_printk("sk=%p newsk=%p channel=%u peer=%u ret=%d",
+		      __entry->skaddr, __entry->newskaddr, __entry->channel,
+		      __entry->peer, __entry->ret));
+
+/* Data: len is how many bytes were asked for, flags are MSG_* */
+DECLARE_EVENT_CLASS(myproto_data,
+		    TP_PROTO(const struct sock *sk, size_t len, int flags,
+			     int ret),
+		    TP_ARGS(sk, len, flags, ret),
+		    TP_STRUCT__entry(__field(const void *, skaddr)
+				     __field(u32, channel)
+				     __field(u32, peer)
+				     __field(size_t, len)
+				     __field(int, flags)
+				     __field(int, ret)),
+		    TP_fast_assign(__entry->skaddr = sk;
+				   __entry->channel = myproto_channel(sk);
+				   __entry->peer = myproto_peer_channel(sk);
+				   __entry->len = len;
+				   __entry->flags = flags;
+				   __entry->ret = ret;),
+		    TP_printk("sk=%p channel=%u peer=%u len=%zu flags=%#x ret=%d",
+			      __entry->skaddr, __entry->channel, __entry->peer,
+			      __entry->len, __entry->flags, __entry->ret));
+
+DEFINE_EVENT(myproto_data, myproto_sendmsg,
+	     TP_PROTO(const struct sock *sk, size_t len, int flags, int ret),
+	     TP_ARGS(sk, len, flags, ret));
+
+DEFINE_EVENT(myproto_data, myproto_recvmsg,
+	     TP_PROTO(const struct sock *sk, size_t len, int flags, int ret),
+	     TP_ARGS(sk, len, flags, ret));
+
+#endif /* _MYPROTO_TRACE_H */
+
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH .
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE trace
+#include <trace/define_trace.h>

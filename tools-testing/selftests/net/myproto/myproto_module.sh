@@ -1,0 +1,249 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# AF_MYPROTO as a module: socket() loads it, sockets keep it, and it goes and
+# comes back without a trace. Leaves it loaded.
+
+# shellcheck disable=SC2317,SC2329 # the tests are called through run()
+
+DIR="$(dirname "$(readlink -f "$0")")"
+HOLD="$DIR/myproto_hold"
+MODPROBE_PATH=/proc/sys/kernel/modprobe
+
+# shellcheck source=../../kselftest/ktap_helpers.sh
+. "$DIR"/../../kselftest/ktap_helpers.sh
+
+HELPER="$(cat "$MODPROBE_PATH" 2> /dev/null)"
+
+cleanup()
+{
+	restore_autoload
+	modprobe -q myproto
+}
+
+# One process with an open socket; it is gone when release_socket returns.
+hold_socket()
+{
+	local line
+
+	coproc HOLDER { exec "$HOLD"; }
+	read -r line <&"${HOLDER[0]}" && [ "$line" = open ]
+}
+
+release_socket()
+{
+	local pid=$HOLDER_PID stdin=${HOLDER[1]}
+
+	exec {stdin}>&-
+	wait "$pid"
+}
+
+open_socket()
+{
+	"$HOLD" < /dev/null > /dev/null
+}
+
+disable_autoload()
+{
+	echo /bin/false > "$MODPROBE_PATH"
+}
+
+restore_autoload()
+{
+	if [ -n "$HELPER" ]; then
+		echo "$HELPER" > "$MODPROBE_PATH"
+	fi
+}
+
+is_loaded()
+{
+	[ -e /sys/module/myproto/refcnt ]
+}
+
+is_registered()
+{
+	local lines
+
+	read -r -d '' lines < /proc/net/protocols
+	[[ $lines == *$'\n'"MYSOCK "* ]]
+}
+
+# Sockets are freed after a grace period: the module may be busy until then.
+unload()
+{
+	local end=$((SECONDS + 10))
+
+	while is_loaded; do
+		rmmod myproto 2> /dev/null && return 0
+		[ "$SECONDS" -lt "$end" ] || return 1
+		sleep 0.1
+	done
+}
+
+modprobe_registers()
+{
+	modprobe myproto && is_loaded && is_registered || return 1
+	[ ! -d /proc/sys/net ] || [ -d /proc/sys/net/myproto ]
+}
+
+refcnt_counts_sockets()
+{
+	local before during
+
+	before="$(cat /sys/module/myproto/refcnt)"
+	hold_socket || return 1
+	during="$(cat /sys/module/myproto/refcnt)"
+	release_socket
+	[ "$during" -gt "$before" ]
+}
+
+rmmod_refused_while_open()
+{
+	local ret=0
+
+	hold_socket || return 1
+	rmmod myproto 2> /dev/null && ret=1
+	is_loaded || ret=1
+	is_registered || ret=1
+	open_socket || ret=1
+	release_socket
+	return "$ret"
+}
+
+rmmod_after_close()
+{
+	hold_socket || return 1
+	release_socket
+	unload && ! is_loaded
+}
+
+unload_unregisters()
+{
+	! is_registered && [ ! -e /proc/sys/net/myproto ]
+}
+
+socket_without_autoload_eafnosupport()
+{
+	local errno
+
+	unload
+	disable_autoload
+	open_socket
+	errno=$?
+	restore_autoload
+	[ "$errno" -eq 97 ] && ! is_loaded
+}
+
+socket_autoloads()
+{
+	open_socket && is_loaded && is_registered
+}
+
+load_and_unload_20_times()
+{
+	local _
+
+	for _ in {1..20}; do
+		modprobe myproto || return 1
+		is_registered || return 1
+		open_socket || return 1
+		unload || return 1
+		is_registered && return 1
+	done
+	return 0
+}
+
+# A network namespace that was there before the module, and one that was not
+unload_with_other_netns()
+{
+	local pid ret=0 stdin
+
+	coproc NETNS { exec unshare --net sh -c 'echo; exec cat'; }
+	pid=$NETNS_PID
+	stdin=${NETNS[1]}
+	read -r <&"${NETNS[0]}" || ret=1
+	modprobe myproto || ret=1
+	unshare --net "$HOLD" < /dev/null > /dev/null || ret=1
+	unload || ret=1
+	modprobe myproto || ret=1
+	exec {stdin}>&-
+	wait "$pid"
+	unload || ret=1
+	return "$ret"
+}
+
+# Sockets are opened and closed while the module comes and goes.
+socket_against_rmmod()
+{
+	local pid ret=0 stdin _
+
+	coproc OPENER { exec "$HOLD" repeatedly; }
+	pid=$OPENER_PID
+	stdin=${OPENER[1]}
+	for _ in {1..10}; do
+		rmmod myproto 2> /dev/null
+	done
+	exec {stdin}>&-
+	wait "$pid" || ret=1
+	modprobe myproto || ret=1
+	open_socket || ret=1
+	return "$ret"
+}
+
+run()
+{
+	if "$1"; then
+		ktap_test_pass "$1"
+	else
+		ktap_test_fail "$1"
+	fi
+}
+
+skip_all()
+{
+	ktap_skip_all "$1"
+	exit "$KSFT_SKIP"
+}
+
+ktap_print_header
+
+[ "$(id -u)" -eq 0 ] || skip_all "loading modules needs root"
+[ -e /proc/modules ] || skip_all "the kernel has no modules"
+command -v modprobe > /dev/null || skip_all "no modprobe"
+command -v rmmod > /dev/null || skip_all "no rmmod"
+modprobe -q myproto
+if ! is_loaded; then
+	is_registered && skip_all "myproto is built in"
+	skip_all "no module myproto"
+fi
+unload || skip_all "myproto is in use"
+
+trap cleanup EXIT
+ktap_set_plan 10
+
+run modprobe_registers
+run refcnt_counts_sockets
+run rmmod_refused_while_open
+run rmmod_after_close
+run unload_unregisters
+
+if [ -n "$HELPER" ] && [ -x "${HELPER%% *}" ]; then
+	run socket_without_autoload_eafnosupport
+	run socket_autoloads
+else
+	ktap_test_skip "socket_without_autoload_eafnosupport (no autoload)"
+	ktap_test_skip "socket_autoloads (no autoload)"
+	modprobe myproto
+fi
+
+unload
+run load_and_unload_20_times
+if command -v unshare > /dev/null; then
+	run unload_with_other_netns
+else
+	ktap_test_skip "unload_with_other_netns (no unshare)"
+fi
+modprobe -q myproto
+run socket_against_rmmod
+
+ktap_finished

@@ -1,0 +1,785 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * AF_MYPROTO stream data: what send() and recv() do and refuse, what the
+ * receive buffer bounds, and that large transfers arrive intact.
+ */
+#include <sys/epoll.h>
+#include <sys/uio.h>
+
+#include <linux/sock_diag.h>
+
+#include "pair.h"
+
+/* Neither end connected */
+
+TEST(send_unconnected_enotconn)
+{
+	int fd = my_socket(_metadata);
+
+	EXPECT_EQ(ENOTCONN, try_send(fd));
+	EXPECT_EQ(ENOTCONN, err_of(write(fd, "x", 1)));
+	ASSERT_EQ(0, my_bind(fd, 5000));
+	EXPECT_EQ(ENOTCONN, try_send(fd));
+}
+
+TEST(recv_unconnected_enotconn)
+{
+	int fd = my_socket(_metadata);
+	char c;
+
+	EXPECT_EQ(ENOTCONN, try_recv(fd));
+	EXPECT_EQ(ENOTCONN, err_of(read(fd, &c, 1)));
+	ASSERT_EQ(0, my_bind(fd, 5000));
+	EXPECT_EQ(ENOTCONN, try_recv(fd));
+}
+
+TEST(send_listening_enotconn)
+{
+	__u32 channel;
+
+	EXPECT_EQ(ENOTCONN, try_send(my_listener(_metadata, 1, &channel)));
+}
+
+TEST(recv_listening_enotconn)
+{
+	__u32 channel;
+
+	EXPECT_EQ(ENOTCONN, try_recv(my_listener(_metadata, 1, &channel)));
+}
+
+static int sendto_err(int fd, __u32 channel)
+{
+	struct sockaddr_my addr = my_addr(channel);
+
+	return err_of(sendto(fd, "x", 1, MSG_DONTWAIT | MSG_NOSIGNAL,
+			     (struct sockaddr *)&addr, sizeof(addr)));
+}
+
+TEST(sendto_unconnected_eopnotsupp)
+{
+	__u32 channel;
+
+	my_listener(_metadata, 1, &channel);
+	EXPECT_EQ(EOPNOTSUPP, sendto_err(my_socket(_metadata), channel));
+}
+
+TEST_F(pair, sendto_connected_eisconn)
+{
+	EXPECT_EQ(EISCONN, sendto_err(self->fd[0], 5000));
+	EXPECT_EQ(EAGAIN, try_recv(self->fd[1]));
+}
+
+/* Flags and lengths */
+
+TEST_F(pair, send_oob_eopnotsupp)
+{
+	EXPECT_EQ(EOPNOTSUPP, err_of(send(self->fd[0], "x", 1, MSG_OOB)));
+	EXPECT_EQ(EAGAIN, try_recv(self->fd[1]));
+}
+
+TEST_F(pair, recv_oob_eopnotsupp)
+{
+	char c;
+
+	expect_send(_metadata, self->fd[0], "x");
+	EXPECT_EQ(EOPNOTSUPP, err_of(recv(self->fd[1], &c, 1, MSG_OOB)));
+	expect_recv(_metadata, self->fd[1], "x");
+}
+
+TEST_F(pair, recv_nothing_dontwait_eagain)
+{
+	EXPECT_EQ(EAGAIN, try_recv(self->fd[0]));
+	EXPECT_EQ(EAGAIN, try_recv(self->fd[1]));
+}
+
+TEST_F(pair, send_zero_delivers_nothing)
+{
+	EXPECT_EQ(0, send(self->fd[0], NULL, 0, 0));
+	EXPECT_EQ(0, write(self->fd[0], "", 0));
+	EXPECT_EQ(EAGAIN, try_recv(self->fd[1]));
+	expect_send(_metadata, self->fd[0], "abc");
+	EXPECT_EQ(0, send(self->fd[0], NULL, 0, 0));
+	expect_recv(_metadata, self->fd[1], "abc");
+	EXPECT_EQ(EAGAIN, try_recv(self->fd[1]));
+}
+
+TEST_F(pair, recv_zero)
+{
+	char c;
+
+	EXPECT_EQ(0, recv(self->fd[1], &c, 0, MSG_DONTWAIT));
+	expect_send(_metadata, self->fd[0], "abc");
+	EXPECT_EQ(0, recv(self->fd[1], &c, 0, 0));
+	expect_recv(_metadata, self->fd[1], "abc");
+}
+
+/* It is a stream: the reader sees no boundaries. */
+
+TEST_F(pair, several_sends_one_recv)
+{
+	expect_send(_metadata, self->fd[0], "a");
+	expect_send(_metadata, self->fd[0], "bcd");
+	expect_send(_metadata, self->fd[0], "ef");
+	expect_recv(_metadata, self->fd[1], "abcdef");
+}
+
+TEST_F(pair, one_send_several_recvs)
+{
+	char buf[8] = "";
+
+	expect_send(_metadata, self->fd[0], "abcdef");
+	EXPECT_EQ(2, recv(self->fd[1], buf, 2, 0));
+	EXPECT_STREQ("ab", buf);
+	EXPECT_EQ(3, recv(self->fd[1], buf, 3, 0));
+	EXPECT_STREQ("cde", buf);
+	expect_recv(_metadata, self->fd[1], "f");
+	EXPECT_EQ(EAGAIN, try_recv(self->fd[1]));
+}
+
+TEST_F(pair, read_and_write)
+{
+	char buf[8] = "";
+
+	EXPECT_EQ(3, write(self->fd[0], "abc", 3));
+	EXPECT_EQ(3, read(self->fd[1], buf, sizeof(buf)));
+	EXPECT_STREQ("abc", buf);
+}
+
+TEST_F(pair, writev_and_readv)
+{
+	struct iovec out[] = {
+		{ .iov_base = "a", .iov_len = 1 },
+		{ .iov_base = NULL, .iov_len = 0 },
+		{ .iov_base = "bcdef", .iov_len = 5 },
+		{ .iov_base = "gh", .iov_len = 2 },
+	};
+	char head[4] = "", tail[16] = "";
+	struct iovec in[] = {
+		{ .iov_base = head, .iov_len = sizeof(head) - 1 },
+		{ .iov_base = tail, .iov_len = sizeof(tail) - 1 },
+	};
+
+	EXPECT_EQ(8, writev(self->fd[0], out, ARRAY_SIZE(out)));
+	EXPECT_EQ(8, readv(self->fd[1], in, ARRAY_SIZE(in)));
+	EXPECT_STREQ("abc", head);
+	EXPECT_STREQ("defgh", tail);
+}
+
+TEST_F(pair, recvmsg_fields)
+{
+	char control[64], buf[8] = "";
+	struct iovec iov = { .iov_base = buf, .iov_len = 2 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+		.msg_flags = -1,
+	};
+
+	expect_send(_metadata, self->fd[0], "abc");
+	EXPECT_EQ(2, recvmsg(self->fd[1], &msg, 0));
+	EXPECT_STREQ("ab", buf);
+	/* The rest stays queued, hence no MSG_TRUNC. */
+	EXPECT_EQ(0, msg.msg_flags);
+	EXPECT_EQ(0U, msg.msg_controllen);
+}
+
+TEST_F(pair, directions_are_separate)
+{
+	expect_send(_metadata, self->fd[0], "there");
+	expect_send(_metadata, self->fd[1], "back");
+	expect_recv(_metadata, self->fd[0], "back");
+	expect_recv(_metadata, self->fd[1], "there");
+}
+
+/* Bad user memory */
+
+#define PAGE_LEN	0x10000	/* a multiple of every page size */
+
+/* @len bytes, a multiple of PAGE_LEN, and after them some that fault */
+static char *half_mapped(struct __test_metadata *_metadata, size_t len)
+{
+	char *p = mmap(NULL, len + PAGE_LEN, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, mprotect(p + len, PAGE_LEN, PROT_NONE));
+	return p;
+}
+
+TEST_F(pair, send_bad_pointer_efault)
+{
+	char *bad = half_mapped(_metadata, PAGE_LEN) + PAGE_LEN;
+
+	EXPECT_EQ(EFAULT, err_of(send(self->fd[0], bad, 100, 0)));
+	EXPECT_EQ(EFAULT, err_of(send(self->fd[0], bad, PAGE_LEN, 0)));
+	EXPECT_EQ(EAGAIN, try_recv(self->fd[1]));
+
+	/* ... nor is anything charged for it. */
+	expect_send(_metadata, self->fd[0], "abc");
+	expect_recv(_metadata, self->fd[1], "abc");
+}
+
+TEST_F(pair, recv_bad_pointer_efault)
+{
+	char *bad = half_mapped(_metadata, PAGE_LEN) + PAGE_LEN;
+
+	expect_send(_metadata, self->fd[0], "abc");
+	EXPECT_EQ(EFAULT, err_of(recv(self->fd[1], bad, 100, 0)));
+
+	/* The data is not lost. */
+	expect_recv(_metadata, self->fd[1], "abc");
+}
+
+TEST_F(pair, send_fault_after_some_bytes)
+{
+	char *page = half_mapped(_metadata, PAGE_LEN);
+	int len = 6000, i;
+	char buf[8192];
+	ssize_t n;
+
+	page += PAGE_LEN - len;
+	for (i = 0; i < len; i++)
+		page[i] = i % 251;
+
+	n = send(self->fd[0], page, 2 * len, 0);
+	ASSERT_LT(0, n);
+	ASSERT_GE(len, n);
+	EXPECT_EQ(n, recv(self->fd[1], buf, sizeof(buf), MSG_DONTWAIT));
+	EXPECT_EQ(0, memcmp(buf, page, n));
+	EXPECT_EQ(EAGAIN, try_recv(self->fd[1]));
+}
+
+/*
+ * What was copied before the fault counts, at the granularity the kernel
+ * chooses. In any case the stream goes on with the byte after it.
+ */
+TEST_F(pair, recv_fault_after_some_bytes)
+{
+	size_t i, len = 6000, done = 0;
+	char out[8192], in[8192];
+	char *page;
+	ssize_t n;
+
+	page = half_mapped(_metadata, PAGE_LEN) + PAGE_LEN - len;
+	for (i = 0; i < sizeof(out); i++)
+		out[i] = i % 251;
+	ASSERT_EQ((ssize_t)sizeof(out),
+		  send(self->fd[0], out, sizeof(out), MSG_DONTWAIT));
+
+	n = recv(self->fd[1], page, PAGE_LEN, 0);
+	if (n > 0)
+		done = n;
+	EXPECT_TRUE(n > 0 || err_of(n) == EFAULT);
+	ASSERT_GE(len, done);
+	EXPECT_EQ(0, memcmp(page, out, done));
+
+	EXPECT_EQ((ssize_t)(sizeof(out) - done),
+		  recv(self->fd[1], in, sizeof(in), MSG_DONTWAIT));
+	EXPECT_EQ(0, memcmp(in, out + done, sizeof(out) - done));
+}
+
+/* Far more than any granularity: some of it must count. */
+TEST_F(pair, recv_fault_after_many_bytes)
+{
+	ssize_t i, n, queued, size = 1 << 20, len = 2 * PAGE_LEN;
+	char *page, *out, *in;
+
+	page = half_mapped(_metadata, len);
+	out = malloc(size);
+	in = malloc(size);
+	ASSERT_TRUE(out && in);
+	for (i = 0; i < size; i++)
+		out[i] = i % 251;
+
+	/* The default buffer has room for that. */
+	queued = send(self->fd[0], out, size, MSG_DONTWAIT);
+	ASSERT_LT(len, queued);
+
+	n = recv(self->fd[1], page, len + PAGE_LEN, 0);
+	ASSERT_LT(0, n);
+	ASSERT_GE(len, n);
+	EXPECT_EQ(0, memcmp(page, out, n));
+	EXPECT_EQ(queued - n, recv(self->fd[1], in, size, MSG_DONTWAIT));
+	EXPECT_EQ(0, memcmp(in, out + n, queued - n));
+	free(out);
+	free(in);
+}
+
+/* Memory: the receiver's SO_RCVBUF bounds what can be queued for it */
+
+FIXTURE(memory)
+{
+	int fd[2];
+};
+
+FIXTURE_VARIANT(memory)
+{
+	int rcvbuf;	/* 0: the default */
+	size_t chunk;
+};
+
+FIXTURE_VARIANT_ADD(memory, default_1000)
+{
+	.chunk = 1000,
+};
+
+FIXTURE_VARIANT_ADD(memory, default_1m)
+{
+	.chunk = 1 << 20,
+};
+
+FIXTURE_VARIANT_ADD(memory, rcvbuf_minimal_64)
+{
+	.rcvbuf = 1,
+	.chunk = 64,
+};
+
+FIXTURE_VARIANT_ADD(memory, rcvbuf_4k_3)
+{
+	.rcvbuf = 4096,
+	.chunk = 3,
+};
+
+FIXTURE_VARIANT_ADD(memory, rcvbuf_64k_64)
+{
+	.rcvbuf = 65536,
+	.chunk = 64,
+};
+
+FIXTURE_SETUP(memory)
+{
+	my_connection(_metadata, self->fd);
+	if (variant->rcvbuf)
+		ASSERT_EQ(0, setsockopt(self->fd[1], SOL_SOCKET, SO_RCVBUF,
+					&variant->rcvbuf,
+					sizeof(variant->rcvbuf)));
+}
+
+FIXTURE_TEARDOWN(memory)
+{
+	close(self->fd[0]);
+	close(self->fd[1]);
+}
+
+static __u32 mem_info(struct __test_metadata *_metadata, int fd, int what)
+{
+	__u32 info[SK_MEMINFO_VARS] = {};
+	socklen_t len = sizeof(info);
+
+	ASSERT_EQ(0, getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len));
+	return info[what];
+}
+
+TEST_F(memory, queue_is_bounded)
+{
+	size_t rcvbuf = get_int_opt(_metadata, self->fd[1], SO_RCVBUF);
+	size_t total;
+
+	total = my_fill(_metadata, self->fd[0], variant->chunk);
+	EXPECT_LE(rcvbuf / 4, total);
+	EXPECT_GE(2 * rcvbuf + 65536, total);
+	EXPECT_EQ(total, my_drain(_metadata, self->fd[1]));
+}
+
+TEST_F(memory, charged_and_given_back)
+{
+	__u32 before = mem_info(_metadata, self->fd[1], SK_MEMINFO_RMEM_ALLOC);
+	__u32 full;
+	int i;
+
+	EXPECT_EQ(0U, before);
+	for (i = 0; i < 3; i++) {
+		my_fill(_metadata, self->fd[0], variant->chunk);
+		full = mem_info(_metadata, self->fd[1], SK_MEMINFO_RMEM_ALLOC);
+		EXPECT_LT(0U, full);
+		my_drain(_metadata, self->fd[1]);
+		EXPECT_EQ(0U, mem_info(_metadata, self->fd[1],
+				       SK_MEMINFO_RMEM_ALLOC));
+	}
+}
+
+/* Nothing leaks from one round to the next: the room stays the same. */
+TEST_F(memory, same_room_every_time)
+{
+	size_t first, again;
+	int i;
+
+	first = my_fill(_metadata, self->fd[0], variant->chunk);
+	my_drain(_metadata, self->fd[1]);
+	for (i = 0; i < 5; i++) {
+		again = my_fill(_metadata, self->fd[0], variant->chunk);
+		/* Where a page ends may differ. */
+		EXPECT_LE(first / 2, again);
+		EXPECT_GE(first * 2, again);
+		my_drain(_metadata, self->fd[1]);
+	}
+}
+
+TEST_F(memory, directions_are_independent)
+{
+	my_fill(_metadata, self->fd[0], variant->chunk);
+	expect_send(_metadata, self->fd[1], "abc");
+	expect_recv(_metadata, self->fd[0], "abc");
+	EXPECT_EQ(0U, mem_info(_metadata, self->fd[0], SK_MEMINFO_RMEM_ALLOC));
+}
+
+TEST_F(memory, shrinking_rcvbuf_keeps_data)
+{
+	int small = 1;
+	size_t total;
+
+	total = my_fill(_metadata, self->fd[0], variant->chunk);
+	ASSERT_EQ(0, setsockopt(self->fd[1], SOL_SOCKET, SO_RCVBUF, &small,
+				sizeof(small)));
+	EXPECT_EQ(EAGAIN, try_send(self->fd[0]));
+	EXPECT_EQ(total, my_drain(_metadata, self->fd[1]));
+	EXPECT_EQ(0, try_send(self->fd[0]));
+}
+
+/* A larger buffer lets the sender go on at once. */
+TEST_F(memory, growing_rcvbuf_makes_room)
+{
+	int large = 2 * get_int_opt(_metadata, self->fd[1], SO_RCVBUF);
+
+	if (geteuid())
+		SKIP(return, "SO_RCVBUFFORCE needs root");
+
+	my_fill(_metadata, self->fd[0], variant->chunk);
+	ASSERT_EQ(0, setsockopt(self->fd[1], SOL_SOCKET, SO_RCVBUFFORCE,
+				&large, sizeof(large)));
+	EXPECT_EQ(0, try_send(self->fd[0]));
+}
+
+TEST_F(pair, nonblocking_send_is_partial)
+{
+	char *buf = calloc(1, BIG);
+	ssize_t n;
+
+	ASSERT_NE(NULL, buf);
+	n = send(self->fd[0], buf, BIG, MSG_DONTWAIT);
+	EXPECT_LT(0, n);
+	EXPECT_GT(BIG, n);
+	EXPECT_EQ(EAGAIN, err_of(send(self->fd[0], buf, BIG, MSG_DONTWAIT)));
+	EXPECT_EQ((size_t)n, my_drain(_metadata, self->fd[1]));
+	free(buf);
+}
+
+/*
+ * Transfers. The stream repeats a pattern whose length is a prime, so that
+ * byte i is pattern[i % PATTERN_LEN] and no lost, doubled or misplaced piece
+ * looks right.
+ */
+#define PATTERN_LEN	1048583
+#define SIZE_BITS	18	/* a call has up to this many bits of bytes */
+
+static unsigned char pattern[PATTERN_LEN + (1 << SIZE_BITS)];
+
+static __u32 random_state;
+
+static __u32 random_u32(void)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 17;
+	random_state ^= random_state << 5;
+	return random_state;
+}
+
+/* As many small sizes as large ones */
+static size_t random_size(int max_bits)
+{
+	__u32 bits = random_u32() % (max_bits + 1);
+
+	return (random_u32() & ((1U << bits) - 1)) + 1;
+}
+
+static void make_pattern(void)
+{
+	size_t i;
+
+	random_state = 1;
+	for (i = 0; i < PATTERN_LEN; i++)
+		pattern[i] = random_u32() >> 24;
+	for (i = PATTERN_LEN; i < sizeof(pattern); i++)
+		pattern[i] = pattern[i - PATTERN_LEN];
+}
+
+enum wait { BLOCK, POLL, EPOLL_EDGE };
+
+struct mode {
+	enum wait wait;
+	int out_bits;	/* largest send */
+	int in_bits;	/* largest recv */
+};
+
+FIXTURE(transfer)
+{
+	int fd[2];
+};
+
+FIXTURE_VARIANT(transfer)
+{
+	struct mode mode;
+	size_t total;
+	int rcvbuf;
+};
+
+FIXTURE_VARIANT_ADD(transfer, blocking_100m)
+{
+	.mode = { BLOCK, SIZE_BITS, SIZE_BITS },
+	.total = 100 << 20,
+};
+
+FIXTURE_VARIANT_ADD(transfer, poll_16m)
+{
+	.mode = { POLL, SIZE_BITS, SIZE_BITS },
+	.total = 16 << 20,
+};
+
+FIXTURE_VARIANT_ADD(transfer, epoll_edge_16m)
+{
+	.mode = { EPOLL_EDGE, SIZE_BITS, SIZE_BITS },
+	.total = 16 << 20,
+};
+
+FIXTURE_VARIANT_ADD(transfer, small_sends)
+{
+	.mode = { BLOCK, 5, SIZE_BITS },
+	.total = 200000,
+};
+
+FIXTURE_VARIANT_ADD(transfer, small_recvs)
+{
+	.mode = { BLOCK, SIZE_BITS, 5 },
+	.total = 200000,
+};
+
+FIXTURE_VARIANT_ADD(transfer, small_rcvbuf_blocking)
+{
+	.mode = { BLOCK, 14, 14 },
+	.total = 2 << 20,
+	.rcvbuf = 1,
+};
+
+FIXTURE_VARIANT_ADD(transfer, small_rcvbuf_epoll_edge)
+{
+	.mode = { EPOLL_EDGE, 14, 14 },
+	.total = 2 << 20,
+	.rcvbuf = 1,
+};
+
+FIXTURE_SETUP(transfer)
+{
+	int i;
+
+	make_pattern();
+	my_connection(_metadata, self->fd);
+	for (i = 0; i < 2; i++) {
+		if (variant->mode.wait != BLOCK)
+			set_nonblock(_metadata, self->fd[i]);
+		if (!variant->rcvbuf)
+			continue;
+		ASSERT_EQ(0, setsockopt(self->fd[i], SOL_SOCKET, SO_RCVBUF,
+					&variant->rcvbuf,
+					sizeof(variant->rcvbuf)));
+	}
+}
+
+FIXTURE_TEARDOWN(transfer)
+{
+	close(self->fd[0]);
+	close(self->fd[1]);
+}
+
+/* One end of a transfer, both directions of which may be in use */
+struct end {
+	struct mode mode;
+	size_t sent, to_send;
+	size_t received;
+	bool eof;
+	int fd;
+	int epoll;
+};
+
+static struct end make_end(const struct mode *mode, int fd, size_t to_send)
+{
+	struct epoll_event event = {
+		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+	};
+	struct end end = {
+		.mode = *mode,
+		.to_send = to_send,
+		.fd = fd,
+		.epoll = epoll_create1(0),
+	};
+
+	if (epoll_ctl(end.epoll, EPOLL_CTL_ADD, fd, &event))
+		_exit(KSFT_FAIL);
+	/* Both sides draw different sizes. */
+	random_state = getpid();
+	return end;
+}
+
+/* Split @len bytes at @p into a few pieces; tells into how many */
+static int split(struct iovec iov[4], unsigned char *p, size_t len)
+{
+	size_t piece;
+	int i;
+
+	for (i = 0; i < 3 && len; i++) {
+		piece = random_u32() % (len + 1);
+		iov[i] = (struct iovec) { .iov_base = p, .iov_len = piece };
+		p += piece;
+		len -= piece;
+	}
+	iov[i] = (struct iovec) { .iov_base = p, .iov_len = len };
+	return i + 1;
+}
+
+/* These return 0, -EAGAIN, or what went wrong. */
+
+static int send_some(struct end *end)
+{
+	size_t len = random_size(end->mode.out_bits);
+	struct iovec iov[4];
+	ssize_t n;
+
+	if (len > end->to_send - end->sent)
+		len = end->to_send - end->sent;
+	n = writev(end->fd, iov,
+		   split(iov, pattern + end->sent % PATTERN_LEN, len));
+	if (n < 0)
+		return -errno;
+
+	/* A blocking send() takes all. */
+	if (!n || n > (ssize_t)len)
+		return -EPROTO;
+	if (end->mode.wait == BLOCK && n != (ssize_t)len)
+		return -EPROTO;
+
+	end->sent += n;
+	if (end->sent == end->to_send && shutdown(end->fd, SHUT_WR))
+		return -errno;
+	return 0;
+}
+
+static int recv_some(struct end *end)
+{
+	static unsigned char buf[1 << SIZE_BITS];
+	size_t len = random_size(end->mode.in_bits);
+	struct iovec iov[4];
+	ssize_t n;
+
+	n = readv(end->fd, iov, split(iov, buf, len));
+	if (n < 0)
+		return -errno;
+	if (n > (ssize_t)len)
+		return -EPROTO;
+	if (memcmp(buf, pattern + end->received % PATTERN_LEN, n))
+		return -EBADMSG;
+	end->received += n;
+	end->eof = !n;
+	return 0;
+}
+
+static int wait_ready(struct end *end, bool out)
+{
+	int events = POLLIN | (out ? POLLOUT : 0);
+	struct epoll_event event;
+	int ret;
+
+	if (end->mode.wait == EPOLL_EDGE)
+		ret = epoll_wait(end->epoll, &event, 1, WAIT_MS);
+	else
+		ret = poll_for(end->fd, events, WAIT_MS);
+	return ret > 0 ? 0 : -ETIMEDOUT;
+}
+
+/* Send and receive in turn until both are done */
+static int run_end(struct end *end)
+{
+	int in = end->eof ? -EAGAIN : 0, out = 0;
+
+	while (end->sent < end->to_send || !end->eof) {
+		out = -EAGAIN;
+		if (end->sent < end->to_send)
+			out = send_some(end);
+		if (out && out != -EAGAIN)
+			return out;
+
+		in = -EAGAIN;
+		if (!end->eof)
+			in = recv_some(end);
+		if (in && in != -EAGAIN)
+			return in;
+
+		if (in != -EAGAIN || out != -EAGAIN)
+			continue;
+		in = wait_ready(end, end->sent < end->to_send);
+		if (in)
+			return in;
+	}
+	return 0;
+}
+
+TEST_F_TIMEOUT(transfer, one_way, 90)
+{
+	size_t total = variant->total;
+	struct end end;
+	pid_t pid;
+	int err;
+
+	pid = my_fork(_metadata);
+	if (!pid) {
+		end = make_end(&variant->mode, self->fd[0], total);
+		end.eof = true;
+		_exit(-run_end(&end));
+	}
+
+	close_end(&self->fd[0]);
+	end = make_end(&variant->mode, self->fd[1], 0);
+	err = run_end(&end);
+	EXPECT_EQ(0, err)
+		TH_LOG("after %zu bytes: %s", end.received, strerror(-err));
+	EXPECT_EQ(total, end.received);
+	EXPECT_EQ(0, err ? my_kill(pid) : my_wait(pid));
+	EXPECT_EQ(0U, mem_info(_metadata, self->fd[1], SK_MEMINFO_RMEM_ALLOC));
+}
+
+/* Both ways at once: blocking ends could wait for each other. */
+TEST_F_TIMEOUT(transfer, both_ways, 90)
+{
+	struct mode mode = variant->mode;
+	size_t total = variant->total / 2;
+	struct end end;
+	pid_t pid;
+	int err;
+
+	if (mode.wait == BLOCK) {
+		set_nonblock(_metadata, self->fd[0]);
+		set_nonblock(_metadata, self->fd[1]);
+		mode.wait = POLL;
+		total /= 10;
+	}
+
+	pid = my_fork(_metadata);
+	if (!pid) {
+		end = make_end(&mode, self->fd[0], total);
+		err = run_end(&end);
+		_exit(err ? -err : end.received != total);
+	}
+
+	close_end(&self->fd[0]);
+	end = make_end(&mode, self->fd[1], total);
+	err = run_end(&end);
+	EXPECT_EQ(0, err)
+		TH_LOG("after %zu bytes: %s", end.received, strerror(-err));
+	EXPECT_EQ(total, end.received);
+	EXPECT_EQ(0, err ? my_kill(pid) : my_wait(pid));
+}
+
+int main(int argc, char **argv)
+{
+	return my_test_main(argc, argv);
+}

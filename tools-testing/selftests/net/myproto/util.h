@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the AF_MYPROTO tests share. */
+#ifndef MYPROTO_UTIL_H
+#define MYPROTO_UTIL_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/myproto.h>
+#include <linux/socket.h>
+
+#include "kselftest_harness.h"
+
+/* bind() to MYPROTO_CHANNEL_ANY gives a channel from here on. */
+#define DYNAMIC_START	0x80000000U
+
+/* How long to wait for what must happen: only a failing test waits so long. */
+#define WAIT_MS		10000
+
+/* A large message: more than any queue of the tests takes */
+#define BIG		(4 << 20)
+
+/* errno of a call that returned @ret, 0 when it succeeded */
+static inline int err_of(long ret)
+{
+	return ret < 0 ? errno : 0;
+}
+
+static inline long now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Sockets and addresses */
+
+static inline struct sockaddr_my my_addr(__u32 channel)
+{
+	return (struct sockaddr_my) {
+		.smy_family = AF_MYPROTO,
+		.smy_channel = channel,
+	};
+}
+
+static inline int my_bind(int fd, __u32 channel)
+{
+	struct sockaddr_my addr = my_addr(channel);
+
+	return bind(fd, (struct sockaddr *)&addr, sizeof(addr));
+}
+
+static inline int my_connect(int fd, __u32 channel)
+{
+	struct sockaddr_my addr = my_addr(channel);
+
+	return connect(fd, (struct sockaddr *)&addr, sizeof(addr));
+}
+
+static inline int my_socket(struct __test_metadata *_metadata)
+{
+	int fd = socket(AF_MYPROTO, SOCK_STREAM, 0);
+
+	ASSERT_LE(0, fd);
+	return fd;
+}
+
+static inline int my_bound_socket(struct __test_metadata *_metadata,
+				  __u32 channel)
+{
+	int fd = my_socket(_metadata);
+
+	ASSERT_EQ(0, my_bind(fd, channel))
+		TH_LOG("bind to %u: %s", channel, strerror(errno));
+	return fd;
+}
+
+/* The channel getsockname() (or getpeername()) tells, its form checked */
+static inline __s64 my_name(struct __test_metadata *_metadata, int fd,
+			    bool peer)
+{
+	struct sockaddr_my addr;
+	socklen_t len = sizeof(addr);
+	int ret;
+
+	memset(&addr, 0xff, sizeof(addr));
+	if (peer)
+		ret = getpeername(fd, (struct sockaddr *)&addr, &len);
+	else
+		ret = getsockname(fd, (struct sockaddr *)&addr, &len);
+
+	ASSERT_EQ(0, err_of(ret));
+	EXPECT_EQ(sizeof(addr), len);
+	EXPECT_EQ(AF_MYPROTO, addr.smy_family);
+	EXPECT_EQ(0, addr.__smy_pad);
+	return addr.smy_channel;
+}
+
+static inline __s64 my_channel(struct __test_metadata *_metadata, int fd)
+{
+	return my_name(_metadata, fd, false);
+}
+
+static inline __s64 my_peer(struct __test_metadata *_metadata, int fd)
+{
+	return my_name(_metadata, fd, true);
+}
+
+/* A listener on a dynamic channel, which is stored in @channel */
+static inline int my_listener(struct __test_metadata *_metadata, int backlog,
+			      __u32 *channel)
+{
+	int fd = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
+
+	ASSERT_EQ(0, listen(fd, backlog));
+	*channel = my_channel(_metadata, fd);
+	return fd;
+}
+
+static inline int my_client(struct __test_metadata *_metadata, __u32 channel)
+{
+	int fd = my_socket(_metadata);
+
+	ASSERT_EQ(0, my_connect(fd, channel))
+		TH_LOG("connect to %u: %s", channel, strerror(errno));
+	return fd;
+}
+
+/* A connection through a listener: fd[0] connected, fd[1] was accepted */
+static inline void my_connection(struct __test_metadata *_metadata, int fd[2])
+{
+	__u32 channel;
+	int listener;
+
+	listener = my_listener(_metadata, 1, &channel);
+	fd[0] = my_client(_metadata, channel);
+	fd[1] = accept(listener, NULL, NULL);
+	ASSERT_LE(0, fd[1]);
+	close(listener);
+}
+
+static inline void my_socketpair(struct __test_metadata *_metadata, int fd[2])
+{
+	ASSERT_EQ(0, socketpair(AF_MYPROTO, SOCK_STREAM, 0, fd));
+}
+
+static inline void set_nonblock(struct __test_metadata *_metadata, int fd)
+{
+	ASSERT_EQ(0, fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK));
+}
+
+/* @opt: SO_RCVTIMEO or SO_SNDTIMEO */
+static inline void set_timeout(struct __test_metadata *_metadata, int fd,
+			       int opt, int ms)
+{
+	struct timeval tv = {
+		.tv_sec = ms / 1000,
+		.tv_usec = ms % 1000 * 1000,
+	};
+
+	ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, opt, &tv, sizeof(tv)));
+}
+
+static inline int get_int_opt(struct __test_metadata *_metadata, int fd,
+			      int opt)
+{
+	socklen_t len = sizeof(int);
+	int val = -1;
+
+	ASSERT_EQ(0, getsockopt(fd, SOL_SOCKET, opt, &val, &len));
+	return val;
+}
+
+/* Data */
+
+/* Send @chunk bytes at a time until no more fit; tells how many did */
+static inline size_t my_fill(struct __test_metadata *_metadata, int fd,
+			     size_t chunk)
+{
+	char *buf = calloc(1, chunk);
+	size_t total = 0;
+	ssize_t n;
+
+	ASSERT_NE(NULL, buf);
+	while ((n = send(fd, buf, chunk, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0)
+		total += n;
+	ASSERT_EQ(EAGAIN, err_of(n));
+	free(buf);
+	return total;
+}
+
+/* Receive what is queued; tells how much it was */
+static inline size_t my_drain(struct __test_metadata *_metadata, int fd)
+{
+	static char buf[1 << 16];
+	size_t total = 0;
+	ssize_t n;
+
+	while ((n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
+		total += n;
+	if (n)
+		ASSERT_EQ(EAGAIN, err_of(n));
+	return total;
+}
+
+static inline void expect_send(struct __test_metadata *_metadata, int fd,
+			       const char *text)
+{
+	ssize_t len = strlen(text);
+
+	EXPECT_EQ(len, send(fd, text, len, MSG_NOSIGNAL));
+}
+
+static inline void expect_recv(struct __test_metadata *_metadata, int fd,
+			       const char *text)
+{
+	ssize_t len = strlen(text);
+	char buf[64] = "";
+
+	EXPECT_EQ(len, recv(fd, buf, sizeof(buf) - 1, MSG_DONTWAIT));
+	EXPECT_STREQ(text, buf);
+}
+
+/* errno of sending or receiving one byte without waiting */
+static inline int try_send(int fd)
+{
+	return err_of(send(fd, "x", 1, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+static inline int try_recv(int fd)
+{
+	char c;
+
+	return err_of(recv(fd, &c, 1, MSG_DONTWAIT));
+}
+
+static inline void expect_eof(struct __test_metadata *_metadata, int fd)
+{
+	char c;
+
+	EXPECT_EQ(0, recv(fd, &c, 1, MSG_DONTWAIT));
+}
+
+/* What poll() says about @fd, waiting at most @ms for one of @events */
+static inline int poll_for(int fd, int events, int ms)
+{
+	struct pollfd pfd = { .fd = fd, .events = events };
+
+	return poll(&pfd, 1, ms) < 0 ? -1 : pfd.revents;
+}
+
+static inline int poll_now(int fd)
+{
+	return poll_for(fd, POLLIN | POLLPRI | POLLOUT | POLLRDHUP, 0);
+}
+
+/* Processes */
+
+/* A child that does not outlive the test */
+static inline pid_t my_fork(struct __test_metadata *_metadata)
+{
+	pid_t parent = getpid(), pid;
+
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(KSFT_FAIL);
+	}
+	return pid;
+}
+
+/* Exit code of a child, or the negative number of the signal that ended it */
+static inline int my_wait(pid_t pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid)
+		return -1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static inline int my_kill(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	return my_wait(pid);
+}
+
+static inline char proc_state(pid_t pid)
+{
+	char line[512] = "", path[64], *p;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		return 0;
+	if (read(fd, line, sizeof(line) - 1) < 0)
+		line[0] = 0;
+	close(fd);
+
+	p = strrchr(line, ')');
+	return p && p[1] ? p[2] : 0;
+}
+
+/* Wait until @pid sleeps; false if it ended or never slept */
+static inline bool wait_asleep(pid_t pid)
+{
+	long end = now_ms() + WAIT_MS;
+	char state;
+
+	do {
+		state = proc_state(pid);
+		if (state == 'S')
+			return true;
+		usleep(1000);
+	} while (state && state != 'Z' && now_ms() < end);
+
+	return false;
+}
+
+/* Sysctls of the network namespace of the caller */
+
+static inline bool has_sysctls(void)
+{
+	return !access("/proc/sys/net", F_OK);
+}
+
+static inline int sysctl_open(const char *name, int flags)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/proc/sys/net/myproto/%s", name);
+	return open(path, flags);
+}
+
+/* Value of a sysctl, -1 when it cannot be read */
+static inline long sysctl_get(const char *name)
+{
+	int fd = sysctl_open(name, O_RDONLY);
+	char buf[32] = "";
+	ssize_t n;
+
+	n = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	return n > 0 ? atol(buf) : -1;
+}
+
+/* errno of writing @value, 0 when it was taken */
+static inline int sysctl_set(const char *name, const char *value)
+{
+	int fd = sysctl_open(name, O_WRONLY);
+	int err = err_of(write(fd, value, strlen(value)));
+
+	close(fd);
+	return err;
+}
+
+/* How many sockets /proc/net/protocols counts, -1 without a MYSOCK line */
+static inline int sockets_in_use(void)
+{
+	FILE *f = fopen("/proc/net/protocols", "r");
+	int count = -1, size;
+	char line[256];
+
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "MYSOCK %d %d", &size, &count) == 2)
+			break;
+	fclose(f);
+	return count;
+}
+
+/* Instead of TEST_HARNESS_MAIN: skips where there is no such family */
+static inline int my_test_main(int argc, char **argv)
+{
+	int fd = socket(AF_MYPROTO, SOCK_STREAM, 0);
+
+	if (fd < 0 && errno == EAFNOSUPPORT)
+		ksft_exit_skip("no AF_MYPROTO here: CONFIG_MYPROTO not set?\n");
+	close(fd);
+	return test_harness_run(argc, argv);
+}
+
+#endif /* MYPROTO_UTIL_H */
