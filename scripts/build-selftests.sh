@@ -13,7 +13,7 @@ run "installing the kernel's headers" "$log" kernel_make "$headers" ARCH=x86_64 
 }
 rm -rf "$build/kselftest"
 run "building the selftests" "$log" make -s -C "$linux/tools/testing/selftests" \
-	TARGETS=net/myproto FORCE_TARGETS=1 OUTPUT="$build/kselftest-objects" \
+	TARGETS=net/myproto FORCE_TARGETS=1 O="$build/kselftest-objects" \
 	KHDR_INCLUDES="-isystem $headers/usr/include" INSTALL_PATH="$build/kselftest" install || {
 	errors "$log"
 	die "the selftests do not build; all of the output is in $log"
