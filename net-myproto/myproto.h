@@ -53,7 +53,7 @@ struct ctl_table_header;
  * Each end of a connection holds a reference to the other from the moment it is
  * connected until it is itself closed: so a socket can be used by its peer
  * after it was closed, and what is written there says that it was. Nobody
- * follows the pointer of a socket that is not his own.
+ * follows the peer pointer of a socket that is not its own.
  *
  * A connection that waits for accept() belongs to the listening socket, which
  * closes it when it is closed itself. A file that is open keeps its socket from

@@ -26,7 +26,14 @@ if [ -d $tracing/events/myproto ]; then
 	grep -v '^#' $tracing/trace
 fi
 
-try rmmod myproto
+# A socket that had a channel is freed after an RCU grace period, and holds the
+# module until then.
+step "rmmod myproto"
+for ((n = 0; n < 100; n++)); do
+	if error=$(rmmod myproto 2>&1); then break; fi
+	sleep 0.1
+done
+[ $n -lt 100 ] || { echo "$error"; exit 1; }
 dmesg | grep 'NET: Unregistered PF_MYPROTO'
 step "grep MY /proc/net/protocols"
 if grep MY /proc/net/protocols; then exit 1; fi

@@ -115,7 +115,7 @@ static void server(int ready)
 	fd = accept(listener, (struct sockaddr *)&addr, &len);
 	if (fd < 0)
 		die("accept");
-	say("accepted a connection from channel %#x", addr.smy_channel);
+	say("accepted a connection from channel %u", addr.smy_channel);
 
 	read_all(fd, buf, sizeof(buf));
 	say("read \"%s\"", buf);
