@@ -6,7 +6,7 @@ name=$1
 out=$build/uml-$name
 log=$logs/build-$name.log
 fragments=("$top/scripts/uml.config")
-[ "$name" = demo ] || fragments+=("$top/scripts/$name.config")
+[ "$name" = demo ] || fragments+=("$top/scripts/selftest.config" "$top/scripts/$name.config")
 
 need_kernel_build
 space 2
