@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# build-uml.sh demo|debug: build/uml-demo or build/uml-debug, a User-Mode Linux
+# build-uml.sh demo|debug|coverage: build/uml-demo and so on, a User-Mode Linux
 # kernel of build/linux, its modules in the folder modroot there.
 . "$(dirname "$0")/lib.sh"
 name=$1
@@ -7,6 +7,12 @@ out=$build/uml-$name
 log=$logs/build-$name.log
 fragments=("$top/scripts/uml.config")
 [ "$name" = demo ] || fragments+=("$top/scripts/selftest.config" "$top/scripts/$name.config")
+arguments=(ARCH=um -s)
+# Lines are counted in net/myproto alone (make expands this in each folder anew),
+# and without optimization, which merges those that only return something.
+# shellcheck disable=SC2016
+[ "$name" != coverage ] || arguments+=('GCOV_PROFILE=$(if $(filter net/myproto%,$(obj)),y)'
+	CFLAGS_GCOV='-fprofile-arcs -ftest-coverage -fprofile-update=atomic -O0')
 
 need_kernel_build
 space 2
@@ -25,11 +31,11 @@ count() {
 	if [ "$absent" -gt 10 ]; then echo "$built of about $absent objects, "; else echo "$built objects, "; fi
 }
 
-run "building uml-$name" "$log" kernel_make "$out" ARCH=um -s -j"$(nproc)" || {
+run "building uml-$name" "$log" kernel_make "$out" "${arguments[@]}" -j"$(nproc)" || {
 	errors "$log"
 	die "the kernel does not build; all of its output is in $log"
 }
 objects >"$known"
 rm -rf "$out/modroot"
-kernel_make "$out" ARCH=um -s INSTALL_MOD_PATH="$out/modroot" modules_install >>"$log" 2>&1 ||
+kernel_make "$out" "${arguments[@]}" INSTALL_MOD_PATH="$out/modroot" modules_install >>"$log" 2>&1 ||
 	die "the modules cannot be installed; see $log"

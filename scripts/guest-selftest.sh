@@ -1,6 +1,10 @@
 #!/bin/bash
 # guest-selftest.sh COMMAND...: inside the guest, run kselftest by COMMAND, then
 # tell, as one program more, whether everything the tests made is gone again.
+# A kernel that counts lines leaves the counts in build/run/.
+kmemleak=/sys/kernel/debug/kmemleak
+grep -q kmemleak=on /proc/cmdline || kmemleak=''
+gcov=/sys/kernel/debug/gcov
 
 # Sockets that are allocated, and those in use. What a slab has free counts as
 # allocated until it is shrunk, as does what KASAN has in quarantine.
@@ -20,6 +24,22 @@ are_freed() {
 	done
 	return 1
 }
+# It leaves out what is younger than 5 seconds, and what has changed since the
+# scan before.
+scan() {
+	sleep 6
+	echo scan && sleep 3 && echo scan
+} >$kmemleak
+save_counts() {
+	local file
+	mkdir /tmp/counts
+	mount -t hostfs -o "$MYPROTO_RUN" hostfs /tmp/counts
+	find $gcov -path '*/net/myproto/*.gcda' | while IFS= read -r file; do
+		# Not cp: these files say that they are empty.
+		cat "$file" >"/tmp/counts/${file##*/}"
+	done
+	umount /tmp/counts
+}
 
 number=0 verdict=ok
 tell() { # NAME ok|"not ok"
@@ -29,10 +49,17 @@ tell() { # NAME ok|"not ok"
 }
 
 mapfile -t before < <(sockets)
+[ -z "$kmemleak" ] || { scan && echo clear >$kmemleak; }
 "$@"
 status=$?
+[ ! -e $gcov ] || save_counts
 
 if are_freed; then freed=ok; else freed="not ok"; fi
 tell "sockets are freed (before: ${before[0]} allocated, ${before[1]} in use; after: ${after[0]}, ${after[1]})" "$freed"
+if [ -n "$kmemleak" ]; then
+	# It switches itself off when it runs out of memory, and then this fails.
+	if scan && ! grep ^ $kmemleak; then found=ok; else found="not ok"; fi
+	tell "kmemleak finds nothing" "$found"
+fi
 echo "$verdict 0 memory"
 [ "$status" = 0 ] && [ "$verdict" = ok ]

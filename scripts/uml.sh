@@ -5,6 +5,8 @@
 . "$(dirname "$0")/lib.sh"
 kernel=$build/uml-$1
 name=$2
+# kmemleak and lockdep do not work in the same kernel.
+case $1 in coverage) kmemleak=on ;; *) kmemleak=off ;; esac
 out=$logs/$name.out
 dmesg=$logs/$name.dmesg
 shift 2
@@ -49,7 +51,7 @@ boot() {
 	set -m
 	"$kernel/linux" mem=1G ncpus=2 seccomp=on uml_dir="$work/" \
 		rootfstype=hostfs rootflags=/ ro init="$top/scripts/guest-init.sh" \
-		con=null con0=null,fd:1 ssl=null ssl0=null,fd:2 console=ttyS0 ignore_loglevel kmemleak=off nohz=off highres=off \
+		con=null con0=null,fd:1 ssl=null ssl0=null,fd:2 console=ttyS0 ignore_loglevel kmemleak=$kmemleak nohz=off highres=off \
 		MYPROTO_RUN="$work" MYPROTO_MODULES="$kernel/modroot" \
 		</dev/null >"$work/console" 2>"$dmesg" &
 	pid=$!
