@@ -9,6 +9,7 @@ help:
 	@echo "make check       the series: applies, builds, checkpatch, sparse, W=1 and the like"
 	@echo "make selftest    its kselftests in a kernel with the debug options (KASAN, lockdep, ...)"
 	@echo "make coverage    the lines they execute, in a kernel that counts them; then a search for leaks"
+	@echo "make stress      those of them that look for races, three minutes each"
 	@echo "make tree        build/linux: the base kernel with the series, to read, build and work in"
 	@echo "make refresh     write patches/, series and the source folders from build/linux"
 	@echo "make menuconfig  configure the kernel of make demo: Networking support, Networking options"
@@ -18,8 +19,8 @@ help:
 	@echo "(a git tree gets a worktree and a branch of its own, any other is copied; make clean before"
 	@echo "changing it). Packages that are missing are installed when you are root."
 
-demo test check selftest coverage tree refresh menuconfig clean:
+demo test check selftest coverage stress tree refresh menuconfig clean:
 	@scripts/$@.sh
 
-.PHONY: help demo test check selftest coverage tree refresh menuconfig clean
+.PHONY: help demo test check selftest coverage stress tree refresh menuconfig clean
 .NOTPARALLEL:
