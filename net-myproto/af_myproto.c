@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* AF_MYPROTO: the family, its sockets and what can be done with them */
 
+#include <linux/compat.h>
 #include <linux/errno.h>
 #include <linux/module.h>
 #include <linux/myproto.h>
@@ -56,23 +57,32 @@ static int myproto_getname(struct socket *sock, struct sockaddr *addr,
 	DECLARE_SOCKADDR(struct sockaddr_my *, smy, addr);
 	struct sock *sk = sock->sk;
 
+	rcu_read_lock();
 	if (peer)
-		sk = myproto_peer(sk);
-	if (!sk)
-		return -ENOTCONN;
+		sk = rcu_dereference(myproto_sk(sk)->peer);
+	if (sk)
+		*smy = (struct sockaddr_my) {
+			.smy_family	= AF_MYPROTO,
+			.smy_channel	= myproto_channel(sk),
+		};
+	rcu_read_unlock();
 
-	*smy = (struct sockaddr_my) {
-		.smy_family	= AF_MYPROTO,
-		.smy_channel	= myproto_channel(sk),
-	};
-	return sizeof(*smy);
+	return sk ? sizeof(*smy) : -ENOTCONN;
 }
 
 static int myproto_ioctl(struct socket *sock, unsigned int cmd,
 			 unsigned long arg)
 {
-	return -ENOIOCTLCMD;
+	return sk_ioctl(sock->sk, cmd, (void __user *)arg);
 }
+
+#ifdef CONFIG_COMPAT
+static int myproto_compat_ioctl(struct socket *sock, unsigned int cmd,
+				unsigned long arg)
+{
+	return sk_ioctl(sock->sk, cmd, compat_ptr(arg));
+}
+#endif
 
 /* The family has no options of its own, and SOL_SOCKET never gets here. */
 static int myproto_setsockopt(struct socket *sock, int level, int optname,
@@ -98,6 +108,10 @@ static const struct proto_ops myproto_stream_ops = {
 	.getname	= myproto_getname,
 	.poll		= myproto_poll,
 	.ioctl		= myproto_ioctl,
+#ifdef CONFIG_COMPAT
+	.compat_ioctl	= myproto_compat_ioctl,
+#endif
+	.gettstamp	= sock_gettstamp,
 	.listen		= myproto_listen,
 	.shutdown	= myproto_shutdown,
 	.setsockopt	= myproto_setsockopt,
@@ -105,6 +119,62 @@ static const struct proto_ops myproto_stream_ops = {
 	.sendmsg	= myproto_stream_sendmsg,
 	.recvmsg	= myproto_stream_recvmsg,
 	.mmap		= sock_no_mmap,
+	.splice_read	= myproto_stream_splice_read,
+	.set_peek_off	= sk_set_peek_off,
+	.set_rcvbuf	= myproto_set_rcvbuf,
+	.set_rcvlowat	= myproto_set_rcvlowat,
+};
+
+static const struct proto_ops myproto_seqpacket_ops = {
+	.family		= PF_MYPROTO,
+	.owner		= THIS_MODULE,
+	.release	= myproto_release,
+	.bind		= myproto_bind,
+	.connect	= myproto_connect,
+	.socketpair	= myproto_socketpair,
+	.accept		= myproto_accept,
+	.getname	= myproto_getname,
+	.poll		= myproto_poll,
+	.ioctl		= myproto_ioctl,
+#ifdef CONFIG_COMPAT
+	.compat_ioctl	= myproto_compat_ioctl,
+#endif
+	.gettstamp	= sock_gettstamp,
+	.listen		= myproto_listen,
+	.shutdown	= myproto_shutdown,
+	.setsockopt	= myproto_setsockopt,
+	.getsockopt_iter = myproto_getsockopt,
+	.sendmsg	= myproto_seqpacket_sendmsg,
+	.recvmsg	= myproto_seqpacket_recvmsg,
+	.mmap		= sock_no_mmap,
+	.set_peek_off	= sk_set_peek_off,
+	.set_rcvbuf	= myproto_set_rcvbuf,
+	.set_rcvlowat	= myproto_set_rcvlowat,
+};
+
+static const struct proto_ops myproto_dgram_ops = {
+	.family		= PF_MYPROTO,
+	.owner		= THIS_MODULE,
+	.release	= myproto_release,
+	.bind		= myproto_bind,
+	.connect	= myproto_dgram_connect,
+	.socketpair	= myproto_socketpair,
+	.accept		= sock_no_accept,
+	.getname	= myproto_getname,
+	.poll		= myproto_poll,
+	.ioctl		= myproto_ioctl,
+#ifdef CONFIG_COMPAT
+	.compat_ioctl	= myproto_compat_ioctl,
+#endif
+	.gettstamp	= sock_gettstamp,
+	.listen		= sock_no_listen,
+	.shutdown	= myproto_shutdown,
+	.setsockopt	= myproto_setsockopt,
+	.getsockopt_iter = myproto_getsockopt,
+	.sendmsg	= myproto_dgram_sendmsg,
+	.recvmsg	= myproto_dgram_recvmsg,
+	.mmap		= sock_no_mmap,
+	.set_peek_off	= sk_set_peek_off,
 	.set_rcvbuf	= myproto_set_rcvbuf,
 	.set_rcvlowat	= myproto_set_rcvlowat,
 };
@@ -113,13 +183,14 @@ static struct proto myproto_proto = {
 	.name		= "MYSOCK",
 	.owner		= THIS_MODULE,
 	.obj_size	= sizeof(struct myproto_sock),
+	.ioctl		= myproto_sk_ioctl,
 };
 
 /**
  * myproto_sk_alloc - make a socket
  * @net: the network namespace it belongs to
  * @sock: the struct socket it is for, or NULL when accept() will bring one
- * @type: SOCK_STREAM
+ * @type: SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM
  * @kern: whether it is the kernel's own, which holds no reference to @net
  *
  * Context: Process context. May sleep.
@@ -139,11 +210,15 @@ struct sock *myproto_sk_alloc(struct net *net, struct socket *sock, int type,
 	sock_init_data(sock, sk);
 	sk->sk_type = type;
 	sk->sk_allocation = GFP_KERNEL_ACCOUNT;
+	/* Others read the peer of such a socket at any time. */
+	if (type == SOCK_DGRAM)
+		sock_set_flag(sk, SOCK_RCU_FREE);
 
 	msk = myproto_sk(sk);
 	INIT_LIST_HEAD(&msk->accept_queue);
 	INIT_LIST_HEAD(&msk->accept_node);
 	init_waitqueue_head(&msk->room_wait);
+	myproto_relay_init(&msk->room_relay, sk);
 	mutex_init(&msk->tx_mutex);
 	mutex_init(&msk->rx_mutex);
 	__skb_queue_head_init(&msk->rx_queue);
@@ -155,10 +230,22 @@ struct sock *myproto_sk_alloc(struct net *net, struct socket *sock, int type,
 static int myproto_create(struct net *net, struct socket *sock, int protocol,
 			  int kern)
 {
+	const struct proto_ops *ops;
 	struct sock *sk;
 
-	if (sock->type != SOCK_STREAM)
+	switch (sock->type) {
+	case SOCK_STREAM:
+		ops = &myproto_stream_ops;
+		break;
+	case SOCK_SEQPACKET:
+		ops = &myproto_seqpacket_ops;
+		break;
+	case SOCK_DGRAM:
+		ops = &myproto_dgram_ops;
+		break;
+	default:
 		return -ESOCKTNOSUPPORT;
+	}
 	if (protocol)
 		return -EPROTONOSUPPORT;
 
@@ -166,7 +253,7 @@ static int myproto_create(struct net *net, struct socket *sock, int protocol,
 	if (!sk)
 		return -ENOMEM;
 
-	sock->ops = &myproto_stream_ops;
+	sock->ops = ops;
 	trace_myproto_create(sk);
 	return 0;
 }

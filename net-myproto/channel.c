@@ -150,6 +150,22 @@ int myproto_channel_bind(struct sock *sk, u32 channel)
 }
 
 /**
+ * myproto_channel_autobind - bind a socket that has no channel
+ * @sk: the socket
+ * @channel: see myproto_channel_bind()
+ *
+ * Context: Process context, with the socket lock held. May sleep.
+ * Return: 0 when it has one already, or see myproto_channel_bind().
+ */
+int myproto_channel_autobind(struct sock *sk, u32 channel)
+{
+	if (myproto_sk(sk)->channel)
+		return 0;
+
+	return myproto_channel_bind(sk, channel);
+}
+
+/**
  * myproto_channel_lookup - find the socket that is bound to a channel
  * @net: the network namespace
  * @channel: the channel

@@ -15,17 +15,6 @@
 #include "myproto.h"
 #include "trace.h"
 
-/* The channel that @sk gets by calling listen() or connect() without bind().
- * Called with the socket lock held.
- */
-static int myproto_autobind(struct sock *sk, u32 channel)
-{
-	if (myproto_sk(sk)->channel)
-		return 0;
-
-	return myproto_channel_bind(sk, channel);
-}
-
 /**
  * myproto_listen - listen(2)
  * @sock: a socket that is not connected; if unbound, it gets the default
@@ -45,9 +34,13 @@ int myproto_listen(struct socket *sock, int backlog)
 	if (sk->sk_state != TCP_CLOSE && sk->sk_state != TCP_LISTEN)
 		goto out;
 
-	err = myproto_autobind(sk, myproto_default_channel(sock_net(sk)));
+	err = myproto_channel_autobind(sk,
+				       myproto_default_channel(sock_net(sk)));
 	if (err)
 		goto out;
+
+	/* For those who connect */
+	myproto_set_peercred(sk);
 
 	spin_lock(&sk->sk_receive_queue.lock);
 	/* It may have been shut down before. */
@@ -70,9 +63,9 @@ out:
 static void myproto_establish(struct sock *sk, struct sock *peer)
 {
 	sock_hold(peer);
-	myproto_sk(sk)->peer = peer;
-	/* Pairs with myproto_peer(): who sees the state sees the peer. */
-	smp_store_release(&sk->sk_state, TCP_ESTABLISHED);
+	WRITE_ONCE(sk->sk_state, TCP_ESTABLISHED);
+	/* Who sees the peer sees the rest of it. */
+	rcu_assign_pointer(myproto_sk(sk)->peer, peer);
 }
 
 /* What an accepted socket has from the one that listened: the options of struct
@@ -81,12 +74,13 @@ static void myproto_establish(struct sock *sk, struct sock *peer)
 static void myproto_inherit(struct sock *child, const struct sock *listener)
 {
 	myproto_sk(child)->channel = myproto_sk(listener)->channel;
-	child->sk_userlocks = listener->sk_userlocks;
+	child->sk_userlocks = READ_ONCE(listener->sk_userlocks);
 	child->sk_rcvbuf = READ_ONCE(listener->sk_rcvbuf);
 	child->sk_sndbuf = READ_ONCE(listener->sk_sndbuf);
 	child->sk_rcvlowat = READ_ONCE(listener->sk_rcvlowat);
 	child->sk_rcvtimeo = READ_ONCE(listener->sk_rcvtimeo);
 	child->sk_sndtimeo = READ_ONCE(listener->sk_sndtimeo);
+	child->sk_scm_recv_flags = READ_ONCE(listener->sk_scm_recv_flags);
 	security_sk_clone(listener, child);
 }
 
@@ -113,6 +107,7 @@ static int myproto_queue_child(struct sock *sk, struct sock *child,
 		err = -EAGAIN;
 	} else {
 		myproto_inherit(child, listener);
+		myproto_copy_peercred(sk, listener);
 		myproto_establish(child, sk);
 		myproto_establish(sk, child);
 		list_add_tail(&myproto_sk(child)->accept_node,
@@ -178,6 +173,7 @@ static int myproto_connect_listener(struct sock *sk, struct sock *listener,
 				 !listener->sk_net_refcnt);
 	if (!child)
 		return -ENOMEM;
+	myproto_set_peercred(child);
 
 	for (;;) {
 		err = myproto_connect_check(sk);
@@ -224,8 +220,9 @@ static int myproto_connect_listener(struct sock *sk, struct sock *listener,
  * Context: Process context. May sleep.
  * Return: 0, -EINVAL or -EAFNOSUPPORT when the address is not valid, -EINVAL
  * when the socket listens, -EISCONN when it is connected, -ECONNREFUSED when
- * nobody listens there, -EAGAIN when the backlog is full and there is no time
- * left, what a signal gives, what bind() says, or -ENOMEM.
+ * nobody listens there, -EPROTOTYPE when it is a socket of another type,
+ * -EAGAIN when the backlog is full and there is no time left, what a signal
+ * gives, what bind() says, or -ENOMEM.
  */
 int myproto_connect(struct socket *sock, struct sockaddr_unsized *addr,
 		    int addr_len, int flags)
@@ -254,7 +251,7 @@ int myproto_connect(struct socket *sock, struct sockaddr_unsized *addr,
 		if (err)
 			break;
 
-		err = myproto_autobind(sk, MYPROTO_CHANNEL_ANY);
+		err = myproto_channel_autobind(sk, MYPROTO_CHANNEL_ANY);
 		if (err)
 			break;
 
@@ -263,7 +260,10 @@ int myproto_connect(struct socket *sock, struct sockaddr_unsized *addr,
 			err = -ECONNREFUSED;
 			break;
 		}
-		err = myproto_connect_listener(sk, listener, &timeo);
+		if (listener->sk_type == sk->sk_type)
+			err = myproto_connect_listener(sk, listener, &timeo);
+		else
+			err = -EPROTOTYPE;
 		sock_put(listener);
 	} while (err == -ESTALE);
 	if (!err) {
@@ -306,13 +306,10 @@ static struct sock *myproto_dequeue_child(struct sock *sk)
 static struct sock *myproto_wait_child(struct sock *sk, long timeo)
 {
 	DEFINE_WAIT_FUNC(wait, woken_wake_function);
-	struct sock *child;
+	struct sock *child, *last;
 
 	add_wait_queue_exclusive(sk_sleep(sk), &wait);
 	for (;;) {
-		/* Look first: the wake-up may have come with the signal or
-		 * with the end of the time, and it was for one.
-		 */
 		child = myproto_dequeue_child(sk);
 		if (!IS_ERR(child) || PTR_ERR(child) != -EAGAIN || !timeo)
 			break;
@@ -323,7 +320,12 @@ static struct sock *myproto_wait_child(struct sock *sk, long timeo)
 		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
 	}
 	remove_wait_queue(sk_sleep(sk), &wait);
-	return child;
+	if (!IS_ERR(child))
+		return child;
+
+	/* If there was a wake-up after the last look, nobody else got it. */
+	last = myproto_dequeue_child(sk);
+	return IS_ERR(last) ? child : last;
 }
 
 /**
@@ -360,13 +362,16 @@ int myproto_accept(struct socket *sock, struct socket *newsock,
 /**
  * myproto_socketpair - socketpair(2)
  * @sock1: a new socket
- * @sock2: another, to be connected with it; both stay without a channel
+ * @sock2: another of the same type, to be connected or associated with it; both
+ *	stay without a channel
  *
  * Context: Process context, before anybody else knows of the sockets.
  * Return: 0.
  */
 int myproto_socketpair(struct socket *sock1, struct socket *sock2)
 {
+	myproto_set_peercred(sock1->sk);
+	myproto_set_peercred(sock2->sk);
 	myproto_establish(sock1->sk, sock2->sk);
 	myproto_establish(sock2->sk, sock1->sk);
 	sock1->state = SS_CONNECTED;
@@ -387,12 +392,13 @@ static void myproto_set_shutdown(struct sock *sk, u8 mask, int err)
 	spin_unlock(&sk->sk_receive_queue.lock);
 }
 
-/* Wake whoever waits at @sk, which has been shut down. */
+/* Wake whoever waits at @sk, which has been shut down, and for room there. */
 static void myproto_wake_shutdown(struct sock *sk)
 {
 	u8 mask = READ_ONCE(sk->sk_shutdown);
 
 	sk->sk_state_change(sk);
+	wake_up_interruptible_all(&myproto_sk(sk)->room_wait);
 	if (mask == SHUTDOWN_MASK)
 		sk_wake_async(sk, SOCK_WAKE_WAITD, POLL_HUP);
 	else if (mask & RCV_SHUTDOWN)
@@ -401,18 +407,19 @@ static void myproto_wake_shutdown(struct sock *sk)
 
 /**
  * myproto_shutdown - shutdown(2)
- * @sock: a connected socket, or a listening one, which then refuses new
- *	connections while those that wait can still be accepted
+ * @sock: a connected socket, one of type SOCK_DGRAM, or a listening one, which
+ *	then refuses new connections while those that wait can still be accepted
  * @how: SHUT_RD, SHUT_WR or SHUT_RDWR
  *
- * What is shut for reading at one end is shut for writing at the other.
+ * What is shut for reading at one end of a connection is shut for writing at
+ * the other.
  *
  * Context: Process context. May sleep.
  * Return: 0, -EINVAL when @how is none of the three, or -ENOTCONN.
  */
 int myproto_shutdown(struct socket *sock, int how)
 {
-	struct sock *sk = sock->sk, *peer;
+	struct sock *sk = sock->sk, *peer = NULL;
 	u8 mask, peer_mask;
 	int err = 0;
 
@@ -427,22 +434,23 @@ int myproto_shutdown(struct socket *sock, int how)
 		    (mask & SEND_SHUTDOWN ? RCV_SHUTDOWN : 0);
 
 	lock_sock(sk);
-	peer = myproto_peer(sk);
-	if (peer) {
-		/* Both before anybody is woken: who sends looks at what the
-		 * receiver says, and sleeps at his own end.
-		 */
-		myproto_set_shutdown(sk, mask, 0);
-		myproto_set_shutdown(peer, peer_mask, 0);
-		myproto_wake_shutdown(sk);
-		myproto_wake_shutdown(peer);
-	} else if (sk->sk_state == TCP_LISTEN) {
-		myproto_set_shutdown(sk, mask, 0);
-		myproto_wake_shutdown(sk);
-		wake_up_interruptible_all(&myproto_sk(sk)->room_wait);
-	} else {
+	if (sk->sk_type != SOCK_DGRAM)
+		peer = myproto_peer(sk);
+	if (!peer && sk->sk_type != SOCK_DGRAM && sk->sk_state != TCP_LISTEN) {
 		err = -ENOTCONN;
+		goto out_release;
 	}
+
+	/* Both before anybody is woken: who sends looks at what the receiver
+	 * says, and sleeps at his own end.
+	 */
+	myproto_set_shutdown(sk, mask, 0);
+	if (peer)
+		myproto_set_shutdown(peer, peer_mask, 0);
+	myproto_wake_shutdown(sk);
+	if (peer)
+		myproto_wake_shutdown(peer);
+out_release:
 	release_sock(sk);
 out:
 	trace_myproto_shutdown(sk, how, err);
@@ -459,13 +467,35 @@ static bool myproto_purge(struct sock *sk)
 
 	spin_lock(&sk->sk_receive_queue.lock);
 	skb_queue_splice_tail_init(&sk->sk_receive_queue, &msk->rx_queue);
-	unread = msk->inq;
 	WRITE_ONCE(msk->inq, 0);
 	atomic_set(&sk->sk_rmem_alloc, 0);
 	spin_unlock(&sk->sk_receive_queue.lock);
 
+	unread = !skb_queue_empty(&msk->rx_queue);
 	__skb_queue_purge(&msk->rx_queue);
 	return unread;
+}
+
+/* Give up the peer of @sk, which is being closed. */
+static void myproto_close_peer(struct sock *sk, bool reset)
+{
+	struct myproto_sock *msk = myproto_sk(sk);
+	struct sock *peer;
+
+	spin_lock(&sk->sk_receive_queue.lock);
+	peer = myproto_peer_locked(sk);
+	RCU_INIT_POINTER(msk->peer, NULL);
+	spin_unlock(&sk->sk_receive_queue.lock);
+	if (!peer)
+		return;
+
+	myproto_relay_del(&msk->room_relay, peer);
+	if (sk->sk_type != SOCK_DGRAM) {
+		myproto_set_shutdown(peer, SHUTDOWN_MASK,
+				     reset ? ECONNRESET : 0);
+		myproto_wake_shutdown(peer);
+	}
+	sock_put(peer);
 }
 
 /**
@@ -482,7 +512,6 @@ static bool myproto_purge(struct sock *sk)
 void myproto_close(struct sock *sk, bool reset)
 {
 	struct myproto_sock *msk = myproto_sk(sk), *child, *next;
-	struct sock *peer = msk->peer;
 	LIST_HEAD(children);
 
 	/* In this order: who finds the socket dead can be sure that the table
@@ -498,8 +527,6 @@ void myproto_close(struct sock *sk, bool reset)
 	list_splice_init(&msk->accept_queue, &children);
 	spin_unlock(&sk->sk_receive_queue.lock);
 
-	wake_up_interruptible_all(&msk->room_wait);
-
 	list_for_each_entry_safe(child, next, &children, accept_node)
 		myproto_close(&child->sk, true);
 
@@ -509,13 +536,9 @@ void myproto_close(struct sock *sk, bool reset)
 		put_page(sk->sk_frag.page);
 		sk->sk_frag.page = NULL;
 	}
-	if (peer) {
-		myproto_set_shutdown(peer, SHUTDOWN_MASK,
-				     reset ? ECONNRESET : 0);
-		myproto_wake_shutdown(peer);
-		msk->peer = NULL;
-		sock_put(peer);
-	}
+	myproto_close_peer(sk, reset);
+	/* Last, so that who is woken sees all that there is to see. */
+	wake_up_interruptible_all(&msk->room_wait);
 	sock_put(sk);
 }
 
@@ -534,14 +557,10 @@ __poll_t myproto_poll(struct file *file, struct socket *sock,
 	struct sock *sk = sock->sk;
 	__poll_t mask = 0;
 	u8 shutdown;
-	int state;
 
 	sock_poll_wait(file, sock, wait);
 
-	/* Pairs with myproto_establish(). */
-	state = smp_load_acquire(&sk->sk_state);
 	shutdown = READ_ONCE(sk->sk_shutdown);
-
 	if (READ_ONCE(sk->sk_err))
 		mask |= EPOLLERR;
 	if (shutdown & RCV_SHUTDOWN)
@@ -549,17 +568,18 @@ __poll_t myproto_poll(struct file *file, struct socket *sock,
 	if (shutdown == SHUTDOWN_MASK)
 		mask |= EPOLLHUP;
 
-	switch (state) {
-	case TCP_ESTABLISHED:
-		mask |= myproto_stream_poll(sk, myproto_sk(sk)->peer, wait);
-		break;
-	case TCP_LISTEN:
+	if (sk->sk_type == SOCK_DGRAM || myproto_peer(sk)) {
+		if (myproto_readable(sk))
+			mask |= EPOLLIN | EPOLLRDNORM;
+		/* To ask for room has a price, so only for who wants to know */
+		if (poll_requested_events(wait) & (EPOLLOUT | EPOLLWRNORM) &&
+		    myproto_writable(sk))
+			mask |= EPOLLOUT | EPOLLWRNORM;
+	} else if (READ_ONCE(sk->sk_state) == TCP_LISTEN) {
 		if (READ_ONCE(sk->sk_ack_backlog))
 			mask |= EPOLLIN | EPOLLRDNORM;
-		break;
-	case TCP_CLOSE:
+	} else if (READ_ONCE(sk->sk_state) == TCP_CLOSE) {
 		mask |= EPOLLHUP | EPOLLOUT | EPOLLWRNORM;
-		break;
 	}
 	return mask;
 }

@@ -10,6 +10,7 @@
 #include <linux/rhashtable-types.h>
 #include <linux/skbuff.h>
 #include <linux/types.h>
+#include <linux/uidgid.h>
 #include <linux/wait.h>
 #include <net/net_namespace.h>
 #include <net/netns/generic.h>
@@ -17,6 +18,8 @@
 #include <net/tcp_states.h>
 
 struct ctl_table_header;
+struct pipe_inode_info;
+struct scm_cookie;
 
 /* What bind() hands out for MYPROTO_CHANNEL_ANY; never privileged */
 #define MYPROTO_DYNAMIC_FIRST	0x80000000U
@@ -35,25 +38,31 @@ struct ctl_table_header;
  * nothing here runs in interrupts. Nobody ever holds two of them, and nobody is
  * woken or touches user memory under it.
  *
- * The mutexes tx_mutex and rx_mutex each let one thread at a time send from a
- * socket and read from it. Whoever sleeps for room or for data lets them go,
- * and others have their turn. The queue lock nests inside each of them and
- * inside the socket lock; nobody holds two of these.
+ * The mutexes tx_mutex and rx_mutex are those of SOCK_STREAM. Each lets one
+ * thread at a time send from a socket and read from it. Whoever sleeps for room
+ * or for data lets them go, and others have their turn. The queue lock nests
+ * inside each of them and inside the socket lock; nobody holds two of these.
  *
- * Received data is on sk_receive_queue until a reader takes it over to
- * rx_queue, which is its alone. Both are charged to the receiver, in
- * sk_rmem_alloc against sk_rcvbuf, and nothing to the sender: a receiver that
- * does not read stops nobody but who sends to it. A sender that finds no room
- * says so in tx_waiting; the reader that makes room clears it and calls the
- * sender's sk_write_space().
+ * What is sent is charged to the receiver, in sk_rmem_alloc against sk_rcvbuf,
+ * and nothing to the sender: a receiver that does not read stops nobody but who
+ * sends to it. A message is on sk_receive_queue until it is read, and so are
+ * the bytes of a stream until a reader takes them over to rx_queue, which is
+ * its alone.
  *
- * sk_state becomes TCP_LISTEN, and TCP_CLOSE at the end, under the queue lock,
- * and TCP_ESTABLISHED with release semantics, see myproto_peer().
+ * A sender that finds no room sleeps at its own socket, where shutdown() finds
+ * it too, and leaves a struct myproto_relay at the receiver's room_wait. The
+ * lock of room_wait nests inside the queue lock of the sender, and is held
+ * while the relays call sk_write_space(). The sk_peer_lock nests inside a queue
+ * lock as well.
+ *
+ * sk_state becomes TCP_LISTEN, and TCP_CLOSE at the end, under the queue lock.
  *
  * Each end of a connection holds a reference to the other from the moment it is
  * connected until it is itself closed: so a socket can be used by its peer
- * after it was closed, and what is written there says that it was. Nobody
- * follows the peer pointer of a socket that is not its own.
+ * after it was closed, and what is written there says that it was. The peer of
+ * a SOCK_DGRAM socket, with a reference too, is the one that it is associated
+ * with. That can change, under the queue lock, so others read it under RCU and
+ * sockets of this type are freed by RCU.
  *
  * A connection that waits for accept() belongs to the listening socket, which
  * closes it when it is closed itself. A file that is open keeps its socket from
@@ -98,6 +107,21 @@ struct myproto_key {
 };
 
 /**
+ * struct myproto_relay - wakes a sender when a receiver has room
+ * @entry: on the receiver's room_wait, under its lock
+ * @sk: the sender, whose sk_write_space() is called
+ * @woken: whether it has been, since @sk looked last; under the same lock
+ *
+ * The sender keeps the receiver from being freed as long as it is there, and
+ * takes it away before it is itself closed.
+ */
+struct myproto_relay {
+	wait_queue_entry_t	entry;
+	struct sock		*sk;
+	bool			woken;
+};
+
+/**
  * struct myproto_sock - an AF_MYPROTO socket
  * @sk: the network layer's part; must be first
  * @node: links the socket in the channel table
@@ -106,19 +130,25 @@ struct myproto_key {
  * @channel: what getsockname() says, 0 if none; written under the socket lock
  *	when @key has been entered in the table for good, read at any time; an
  *	accepted socket has its listener's
- * @peer: the other end of the connection, with a reference; see myproto_peer()
+ * @peer: the other end of the connection, or the socket that this one is
+ *	associated with; with a reference; see myproto_peer()
  * @accept_queue: of a listening socket, the connections that wait for accept(),
  *	each with its first reference; under the queue lock
  * @accept_node: links a connection in @accept_queue; under the queue lock of
  *	the listening socket
- * @room_wait: where others wait for room in @accept_queue
- * @tx_mutex: orders senders; protects sk_frag
- * @rx_mutex: orders readers; protects @rx_queue and @rx_off
+ * @room_wait: where others wait for room, in @accept_queue if the socket
+ *	listens, in the receive buffer otherwise
+ * @room_relay: wakes who polls this socket when @peer has room; put at the
+ *	peer's @room_wait and taken away under the queue lock
+ * @tx_mutex: orders senders of a stream; protects sk_frag
+ * @rx_mutex: orders readers of a stream; protects @rx_queue and @rx_off
  * @rx_queue: received data that a reader has taken over
  * @rx_off: how many bytes of the first skb there have been read
+ * @rx_waiting: how many readers of a stream sleep; under the queue lock
+ * @rx_total: how many bytes of a stream have been received in all; under the
+ *	queue lock
  * @inq: how many bytes have been received and not read, in both queues; under
  *	the queue lock, read at any time
- * @tx_waiting: whether the peer found no room here; under the queue lock
  *
  * The channel table holds no reference: a socket leaves it when it is closed,
  * before the last reference is gone, and is freed after a grace period. Whoever
@@ -130,17 +160,37 @@ struct myproto_sock {
 	struct rhash_head	node;
 	struct myproto_key	key;
 	u32			channel;
-	struct sock		*peer;
+	struct sock __rcu	*peer;
 	struct list_head	accept_queue;
 	struct list_head	accept_node;
 	wait_queue_head_t	room_wait;
+	struct myproto_relay	room_relay;
 	struct mutex		tx_mutex;	/* one sender at a time */
 	struct mutex		rx_mutex;	/* one reader at a time */
 	struct sk_buff_head	rx_queue;
 	u32			rx_off;
+	u32			rx_waiting;
+	u32			rx_total;
 	u32			inq;
-	bool			tx_waiting;
 };
+
+/**
+ * struct myproto_cb - what goes with data, in the cb[] of an skb
+ * @pid: the sender's process, with a reference, or NULL when it is not told
+ * @uid: its user ID, or INVALID_UID
+ * @gid: its group ID, or INVALID_GID
+ * @channel: of a message, the sender's channel, or 0 if it has none
+ * @eor: of a message, whether it was sent with MSG_EOR
+ */
+struct myproto_cb {
+	struct pid	*pid;
+	kuid_t		uid;
+	kgid_t		gid;
+	u32		channel;
+	bool		eor;
+};
+
+#define MYPROTO_CB(skb) ((struct myproto_cb *)(skb)->cb)
 
 #define myproto_sk(ptr) container_of_const(ptr, struct myproto_sock, sk)
 
@@ -151,7 +201,7 @@ static inline u32 myproto_channel(const struct sock *sk)
 
 /**
  * myproto_peer - the other end of a connection
- * @sk: a socket that cannot be closed meanwhile
+ * @sk: a socket that cannot be closed meanwhile, and not of type SOCK_DGRAM
  *
  * Context: Any.
  * Return: the peer, which stays at least as long as @sk is not closed, or NULL
@@ -159,15 +209,25 @@ static inline u32 myproto_channel(const struct sock *sk)
  */
 static inline struct sock *myproto_peer(const struct sock *sk)
 {
-	/* Pairs with myproto_establish(). */
-	if (smp_load_acquire(&sk->sk_state) != TCP_ESTABLISHED)
-		return NULL;
-
-	return myproto_sk(sk)->peer;
+	return rcu_dereference_check(myproto_sk(sk)->peer,
+				     sk->sk_type != SOCK_DGRAM);
 }
 
 /**
- * myproto_peer_channel - the channel at the other end
+ * myproto_peer_locked - the peer of a socket of any type
+ * @sk: the socket
+ *
+ * Context: With the queue lock of @sk held.
+ * Return: the peer, as long as that is held, or NULL if there is none.
+ */
+static inline struct sock *myproto_peer_locked(const struct sock *sk)
+{
+	return rcu_dereference_protected(myproto_sk(sk)->peer,
+			lockdep_is_held(&sk->sk_receive_queue.lock));
+}
+
+/**
+ * myproto_peer_channel - the channel of the peer
  * @sk: a socket that cannot be closed meanwhile
  *
  * Context: Any.
@@ -175,9 +235,42 @@ static inline struct sock *myproto_peer(const struct sock *sk)
  */
 static inline u32 myproto_peer_channel(const struct sock *sk)
 {
-	const struct sock *peer = myproto_peer(sk);
+	const struct sock *peer;
+	u32 channel;
 
-	return peer ? myproto_channel(peer) : 0;
+	rcu_read_lock();
+	peer = rcu_dereference(myproto_sk(sk)->peer);
+	channel = peer ? myproto_channel(peer) : 0;
+	rcu_read_unlock();
+	return channel;
+}
+
+/**
+ * myproto_rx_room - how much more a socket may be sent
+ * @sk: the receiver
+ *
+ * What is sent while there is any room is taken as a whole, so that what is
+ * charged can exceed the buffer once.
+ *
+ * Context: Any.
+ * Return: the room in bytes of memory; none if it is not above 0.
+ */
+static inline int myproto_rx_room(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_rcvbuf) - sk_rmem_alloc_get(sk);
+}
+
+/**
+ * myproto_rx_charge - change what a socket is charged
+ * @sk: the receiver
+ * @bytes: how much is added to it, or taken away if negative
+ *
+ * Context: With the queue lock held, so that it need not be an atomic
+ * operation.
+ */
+static inline void myproto_rx_charge(struct sock *sk, int bytes)
+{
+	atomic_set(&sk->sk_rmem_alloc, sk_rmem_alloc_get(sk) + bytes);
 }
 
 /* af_myproto.c */
@@ -190,6 +283,7 @@ void myproto_channel_exit(void);
 int myproto_addr_channel(const struct sockaddr_unsized *addr, int addr_len,
 			 u32 *channel);
 int myproto_channel_bind(struct sock *sk, u32 channel);
+int myproto_channel_autobind(struct sock *sk, u32 channel);
 struct sock *myproto_channel_lookup(const struct net *net, u32 channel);
 void myproto_channel_unbind(struct sock *sk);
 
@@ -205,15 +299,47 @@ void myproto_close(struct sock *sk, bool reset);
 __poll_t myproto_poll(struct file *file, struct socket *sock,
 		      struct poll_table_struct *wait);
 
+/* cred.c */
+void myproto_set_peercred(struct sock *sk);
+void myproto_copy_peercred(struct sock *sk, struct sock *from);
+int myproto_scm_send(struct socket *sock, const struct sock *peer,
+		     struct msghdr *msg, struct scm_cookie *scm);
+void myproto_scm_recv(struct socket *sock, struct msghdr *msg,
+		      struct sk_buff *skb, int flags);
+void myproto_skb_set_scm(struct sk_buff *skb, const struct scm_cookie *scm);
+
+/* message.c */
+int myproto_dgram_connect(struct socket *sock, struct sockaddr_unsized *addr,
+			  int addr_len, int flags);
+int myproto_dgram_sendmsg(struct socket *sock, struct msghdr *msg, size_t len);
+int myproto_dgram_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
+			  int flags);
+int myproto_seqpacket_sendmsg(struct socket *sock, struct msghdr *msg,
+			      size_t len);
+int myproto_seqpacket_recvmsg(struct socket *sock, struct msghdr *msg,
+			      size_t len, int flags);
+
+/* queue.c */
+void myproto_relay_init(struct myproto_relay *relay, struct sock *sk);
+void myproto_relay_del(struct myproto_relay *relay, struct sock *peer);
+int myproto_tx_state(const struct sock *sk, const struct sock *peer);
+int myproto_wait_room(struct sock *sk, struct sock *peer, long *timeo);
+void myproto_wake_room(struct sock *sk);
+void myproto_rx_done(struct sock *sk, int copied, int freed);
+bool myproto_writable(struct sock *sk);
+bool myproto_readable(const struct sock *sk);
+int myproto_sk_ioctl(struct sock *sk, int cmd, int *karg);
+void myproto_set_rcvbuf(struct sock *sk, int val);
+int myproto_set_rcvlowat(struct sock *sk, int val);
+
 /* stream.c */
 int myproto_stream_sendmsg(struct socket *sock, struct msghdr *msg,
 			   size_t len);
 int myproto_stream_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 			   int flags);
-__poll_t myproto_stream_poll(struct sock *sk, struct sock *peer,
-			     const struct poll_table_struct *wait);
-void myproto_set_rcvbuf(struct sock *sk, int val);
-int myproto_set_rcvlowat(struct sock *sk, int val);
+ssize_t myproto_stream_splice_read(struct socket *sock, loff_t *ppos,
+				   struct pipe_inode_info *pipe, size_t len,
+				   unsigned int flags);
 
 /* sysctl.c */
 #ifdef CONFIG_SYSCTL

@@ -12,12 +12,13 @@
 #include <linux/minmax.h>
 #include <linux/mutex.h>
 #include <linux/net.h>
-#include <linux/poll.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/skbuff.h>
+#include <linux/splice.h>
 #include <linux/uio.h>
 #include <linux/wait.h>
+#include <net/scm.h>
 #include <net/sock.h>
 
 #include "myproto.h"
@@ -27,74 +28,6 @@
  * and large against what it costs to handle one.
  */
 #define MYPROTO_SKB_SIZE	SZ_64K
-
-/* How much more @sk may be sent. There is one sender at a time: when it is that
- * sender who asks, it only becomes more, unless SO_RCVBUF is made smaller.
- */
-static int myproto_rx_room(const struct sock *sk)
-{
-	return READ_ONCE(sk->sk_rcvbuf) - sk_rmem_alloc_get(sk);
-}
-
-/* Change what @sk is charged. Called with its queue lock held, which is why
- * this need not be an atomic operation.
- */
-static void myproto_rx_charge(struct sock *sk, int bytes)
-{
-	atomic_set(&sk->sk_rmem_alloc, sk_rmem_alloc_get(sk) + bytes);
-}
-
-/* Whether @sk can send to @peer: 0, -EPIPE if that has come to an end, or
- * -EAGAIN if there is no room, in which case @peer will call @sk's
- * sk_write_space() as soon as there is.
- */
-static int myproto_tx_check(struct sock *sk, struct sock *peer)
-{
-	int err = 0;
-
-	/* Whether the end has come, it says when it is given something. */
-	if (myproto_rx_room(peer) > 0)
-		return 0;
-
-	/* First, since @peer may make room at once. */
-	sk_set_bit(SOCKWQ_ASYNC_NOSPACE, sk);
-
-	spin_lock(&peer->sk_receive_queue.lock);
-	if (peer->sk_shutdown & RCV_SHUTDOWN) {
-		err = -EPIPE;
-	} else if (myproto_rx_room(peer) <= 0) {
-		err = -EAGAIN;
-		myproto_sk(peer)->tx_waiting = true;
-	}
-	spin_unlock(&peer->sk_receive_queue.lock);
-	return err;
-}
-
-/* Sleep until @sk can send to @peer, or has to give up. Called with tx_mutex
- * held, which is let go for the sleep.
- */
-static int myproto_wait_room(struct sock *sk, struct sock *peer, long *timeo)
-{
-	struct myproto_sock *msk = myproto_sk(sk);
-	DEFINE_WAIT_FUNC(wait, woken_wake_function);
-	int err;
-
-	/* Added before looking, and the waker looks for sleepers after it has
-	 * held the lock that myproto_tx_check() takes.
-	 */
-	add_wait_queue(sk_sleep(sk), &wait);
-	while ((err = myproto_tx_check(sk, peer)) == -EAGAIN && *timeo) {
-		if (signal_pending(current)) {
-			err = sock_intr_errno(*timeo);
-			break;
-		}
-		mutex_unlock(&msk->tx_mutex);
-		*timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, *timeo);
-		mutex_lock(&msk->tx_mutex);
-	}
-	remove_wait_queue(sk_sleep(sk), &wait);
-	return err;
-}
 
 /* Have at least one byte of room in the page fragment that @sk copies to.
  *
@@ -141,55 +74,106 @@ static bool myproto_skb_append(struct sk_buff *skb, struct page_frag *frag,
 		return false;
 	}
 
-	skb->len += len;
-	skb->data_len += len;
-	skb->truesize += len;
+	skb_len_add(skb, len);
 	return true;
 }
 
-/* Give @peer the @len bytes at the end of @frag: in the last skb it has not
- * taken yet, or else in *@skb, which is then consumed.
- *
- * Returns 0, -EPIPE when @peer takes no more, or -ENOBUFS when an skb is needed
- * and there is none.
+/* Whether what is sent to @sk now may become one with what is in @skb: it is
+ * one to the reader, who may want to know who sent it and when.
  */
-static int myproto_publish(struct sock *peer, struct page_frag *frag, int len,
-			   struct sk_buff **skb)
+static bool myproto_skb_mergeable(const struct sock *sk,
+				  const struct sk_buff *skb,
+				  const struct scm_cookie *scm)
+{
+	const struct myproto_cb *cb = MYPROTO_CB(skb);
+
+	return cb->pid == scm->pid && uid_eq(cb->uid, scm->creds.uid) &&
+	       gid_eq(cb->gid, scm->creds.gid) &&
+	       !(READ_ONCE(sk->sk_flags) & SK_FLAGS_TIMESTAMP);
+}
+
+/* Account for @len bytes and @charge bytes of memory that @sk was sent. Called
+ * with its queue lock held. Returns whether to tell the reader: not if it wants
+ * more, unless it sleeps and knows better.
+ */
+static bool myproto_rx_add(struct sock *sk, int len, int charge)
+{
+	struct myproto_sock *msk = myproto_sk(sk);
+
+	myproto_rx_charge(sk, charge);
+	WRITE_ONCE(msk->inq, msk->inq + len);
+	msk->rx_total += len;
+
+	return msk->rx_waiting || msk->inq >= READ_ONCE(sk->sk_rcvlowat) ||
+	       myproto_rx_room(sk) <= 0;
+}
+
+/* Give @peer the @len bytes at the end of @frag as part of the last skb that it
+ * has not taken yet. Returns 0, -EPIPE when @peer takes no more, or -ENOBUFS
+ * when there is no such skb.
+ */
+static int myproto_publish_frag(struct sock *peer, struct page_frag *frag,
+				int len, const struct scm_cookie *scm)
 {
 	struct sk_buff_head *queue = &peer->sk_receive_queue;
-	struct myproto_sock *mpeer = myproto_sk(peer);
 	struct sk_buff *tail;
+	bool ready = false;
 	int err = 0;
+
+	/* Nothing there is most often known without the lock. */
+	if (skb_queue_empty_lockless(queue))
+		return -ENOBUFS;
 
 	spin_lock(&queue->lock);
 	tail = skb_peek_tail(queue);
+	if (peer->sk_shutdown & RCV_SHUTDOWN)
+		err = -EPIPE;
+	else if (tail && myproto_skb_mergeable(peer, tail, scm) &&
+		 myproto_skb_append(tail, frag, len))
+		ready = myproto_rx_add(peer, len, len);
+	else
+		err = -ENOBUFS;
+	spin_unlock(&queue->lock);
+
+	if (ready)
+		peer->sk_data_ready(peer);
+	return err;
+}
+
+/* Give @peer the data in @skb. Consumes @skb unless it returns -EPIPE. */
+static int myproto_publish_skb(struct sock *peer, struct sk_buff *skb)
+{
+	struct sk_buff_head *queue = &peer->sk_receive_queue;
+	bool ready = false;
+	int err = 0;
+
+	if (READ_ONCE(peer->sk_flags) & SK_FLAGS_TIMESTAMP)
+		__net_timestamp(skb);
+
+	spin_lock(&queue->lock);
 	if (peer->sk_shutdown & RCV_SHUTDOWN) {
 		err = -EPIPE;
-	} else if (tail && myproto_skb_append(tail, frag, len)) {
-		myproto_rx_charge(peer, len);
-	} else if (*skb) {
-		myproto_skb_append(*skb, frag, len);
-		myproto_rx_charge(peer, (*skb)->truesize);
-		__skb_queue_tail(queue, *skb);
-		*skb = NULL;
 	} else {
-		err = -ENOBUFS;
+		__skb_queue_tail(queue, skb);
+		ready = myproto_rx_add(peer, skb->len, skb->truesize);
 	}
-	if (!err)
-		WRITE_ONCE(mpeer->inq, mpeer->inq + len);
 	spin_unlock(&queue->lock);
+
+	if (ready)
+		peer->sk_data_ready(peer);
 	return err;
 }
 
 /* Send what fits into the page fragment and into @room. Returns how many bytes
  * it was, or an error. Called with tx_mutex held.
  */
-static int myproto_send_chunk(struct sock *sk, struct sock *peer,
-			      struct msghdr *msg, int room)
+static int myproto_send_copy(struct sock *sk, struct sock *peer,
+			     struct msghdr *msg, int room,
+			     const struct scm_cookie *scm)
 {
 	struct page_frag *frag = &sk->sk_frag;
-	struct sk_buff *skb = NULL;
-	int len, err = -ENOBUFS;
+	struct sk_buff *skb;
+	int len, err;
 
 	if (!myproto_frag_refill(sk, msg_data_left(msg)))
 		return -ENOMEM;
@@ -201,14 +185,17 @@ static int myproto_send_chunk(struct sock *sk, struct sock *peer,
 	if (!len)
 		return -EFAULT;
 
-	/* An empty queue means that it takes an skb; otherwise ask first. */
-	if (!skb_queue_empty_lockless(&peer->sk_receive_queue))
-		err = myproto_publish(peer, frag, len, &skb);
+	err = myproto_publish_frag(peer, frag, len, scm);
 	if (err == -ENOBUFS) {
+		err = -ENOMEM;
 		skb = alloc_skb(0, sk->sk_allocation);
-		err = skb ? myproto_publish(peer, frag, len, &skb) : -ENOMEM;
-		/* Not needed after all, or not wanted any more */
-		consume_skb(skb);
+		if (skb) {
+			myproto_skb_set_scm(skb, scm);
+			myproto_skb_append(skb, frag, len);
+			err = myproto_publish_skb(peer, skb);
+			if (err)
+				kfree_skb(skb);
+		}
 	}
 	if (err) {
 		iov_iter_revert(&msg->msg_iter, len);
@@ -219,9 +206,50 @@ static int myproto_send_chunk(struct sock *sk, struct sock *peer,
 	return len;
 }
 
+/* Send pages that @msg has, by reference: what is written there later the
+ * reader may see. Returns how many bytes it was, or an error. Called with
+ * tx_mutex held.
+ */
+static int myproto_send_pages(struct sock *sk, struct sock *peer,
+			      struct msghdr *msg, const struct scm_cookie *scm)
+{
+	struct sk_buff *skb = alloc_skb(0, sk->sk_allocation);
+	int len, pinned, err;
+
+	if (!skb)
+		return -ENOMEM;
+
+	myproto_skb_set_scm(skb, scm);
+	skb->ip_summed = CHECKSUM_UNNECESSARY;
+	len = skb_splice_from_iter(skb, &msg->msg_iter,
+				   min_t(size_t, msg_data_left(msg),
+					 MYPROTO_SKB_SIZE));
+	if (len < 0) {
+		err = len;
+		goto err_free;
+	}
+
+	/* A byte of a page keeps all of it. */
+	pinned = skb_shinfo(skb)->nr_frags * PAGE_SIZE;
+	if (pinned > len)
+		skb->truesize += pinned - len;
+
+	err = myproto_publish_skb(peer, skb);
+	if (err) {
+		iov_iter_revert(&msg->msg_iter, len);
+		goto err_free;
+	}
+	return len;
+
+err_free:
+	kfree_skb(skb);
+	return err;
+}
+
 /* Send until @msg is empty, there is an error, or there is no time left. */
 static int myproto_stream_send(struct sock *sk, struct sock *peer,
-			       struct msghdr *msg)
+			       struct msghdr *msg,
+			       const struct scm_cookie *scm)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 	int room, sent = 0, err = 0;
@@ -235,15 +263,20 @@ static int myproto_stream_send(struct sock *sk, struct sock *peer,
 	while (!err && msg_data_left(msg)) {
 		room = myproto_rx_room(peer);
 		if (room <= 0) {
+			/* Others may try meanwhile. */
+			mutex_unlock(&msk->tx_mutex);
 			err = myproto_wait_room(sk, peer, &timeo);
+			mutex_lock(&msk->tx_mutex);
 			continue;
 		}
 
-		err = myproto_send_chunk(sk, peer, msg, room);
+		if (msg->msg_flags & MSG_SPLICE_PAGES)
+			err = myproto_send_pages(sk, peer, msg, scm);
+		else
+			err = myproto_send_copy(sk, peer, msg, room, scm);
 		if (err > 0) {
 			sent += err;
 			err = 0;
-			peer->sk_data_ready(peer);
 		}
 	}
 	mutex_unlock(&msk->tx_mutex);
@@ -264,11 +297,12 @@ static int myproto_stream_send(struct sock *sk, struct sock *peer,
  * error after the first, or -ENOTCONN, -EISCONN or -EOPNOTSUPP when an address
  * was given, -EOPNOTSUPP for MSG_OOB, -EPIPE with SIGPIPE when the peer takes
  * no more, -EAGAIN when there is no room and no time left, what a signal gives,
- * -EFAULT or -ENOMEM.
+ * what myproto_scm_send() says, -EFAULT or -ENOMEM.
  */
 int myproto_stream_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 {
 	struct sock *sk = sock->sk, *peer = myproto_peer(sk);
+	struct scm_cookie scm;
 	int err;
 
 	if (msg->msg_flags & MSG_OOB)
@@ -278,13 +312,32 @@ int myproto_stream_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 	else if (!peer)
 		err = -ENOTCONN;
 	else
-		err = myproto_stream_send(sk, peer, msg);
+		err = myproto_scm_send(sock, peer, msg, &scm);
+	if (err)
+		goto out;
 
+	err = myproto_stream_send(sk, peer, msg, &scm);
+	scm_destroy(&scm);
 	if (err == -EPIPE && !(msg->msg_flags & MSG_NOSIGNAL))
 		send_sig(SIGPIPE, current, 0);
-	trace_myproto_sendmsg(sk, len, msg->msg_flags, err);
+out:
+	trace_myproto_sendmsg(sk, 0, len, msg->msg_flags, err);
 	return err;
 }
+
+/* A read: where it goes to and how far it has got */
+struct myproto_read {
+	struct msghdr		*msg;		/* either this... */
+	struct pipe_inode_info	*pipe;		/* ...or that */
+	struct sk_buff		*first;		/* whose sender to tell */
+	int			len;		/* bytes that are wanted */
+	int			skip;		/* bytes not to be peeked at */
+	int			copied;		/* bytes that were copied */
+	u32			seen;		/* bytes received until then */
+	bool			peek;
+	bool			stuck;		/* no more can be received */
+	bool			full;		/* takes no more */
+};
 
 /* Take over what has been sent to @sk. Called with rx_mutex held.
  *
@@ -292,65 +345,96 @@ int myproto_stream_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
  * whether there will ever be, or whether there is an error to report: at the
  * same moment, since data that came before the end must be read first.
  */
-static bool myproto_rx_take(struct sock *sk, bool *end)
+static bool myproto_rx_take(struct sock *sk, struct myproto_read *rd, bool *end)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 
 	spin_lock(&sk->sk_receive_queue.lock);
 	skb_queue_splice_tail_init(&sk->sk_receive_queue, &msk->rx_queue);
 	*end = sk->sk_shutdown & RCV_SHUTDOWN || READ_ONCE(sk->sk_err);
+	rd->seen = msk->rx_total;
+	rd->stuck = myproto_rx_room(sk) <= 0;
 	spin_unlock(&sk->sk_receive_queue.lock);
 
 	return !skb_queue_empty(&msk->rx_queue);
 }
 
-/* Account for @copied bytes that have been read and for @freed bytes of memory
- * that this gave back, and wake the sender if that makes room for it.
+/* Whether @skb can go to the same read as what was there before it: with
+ * SO_PASSCRED, not if somebody else sent it.
  */
-static void myproto_rx_done(struct sock *sk, int copied, int freed)
+static bool myproto_read_fits(const struct sock *sk, struct myproto_read *rd,
+			      struct sk_buff *skb)
 {
-	struct myproto_sock *msk = myproto_sk(sk);
-	struct sock *peer = msk->peer;
-	bool wake;
+	const struct myproto_cb *cb = MYPROTO_CB(skb), *first;
 
-	spin_lock(&sk->sk_receive_queue.lock);
-	WRITE_ONCE(msk->inq, msk->inq - copied);
-	myproto_rx_charge(sk, -freed);
-	wake = msk->tx_waiting && myproto_rx_room(sk) > 0;
-	if (wake)
-		msk->tx_waiting = false;
-	spin_unlock(&sk->sk_receive_queue.lock);
+	if (!rd->msg)
+		return true;
 
-	if (wake)
-		peer->sk_write_space(peer);
+	if (!rd->first) {
+		if (READ_ONCE(sk->sk_scm_recv_flags) ||
+		    READ_ONCE(sk->sk_flags) & SK_FLAGS_TIMESTAMP)
+			rd->first = skb_get(skb);
+		return true;
+	}
+
+	first = MYPROTO_CB(rd->first);
+	rd->full = READ_ONCE(sk->sk_scm_recv_flags) &&
+		   (cb->pid != first->pid || !uid_eq(cb->uid, first->uid) ||
+		    !gid_eq(cb->gid, first->gid));
+	return !rd->full;
 }
 
-/* Copy what has been taken over until @len bytes have been copied, @copied of
- * them before, and drop it unless it is only peeked at. Called with rx_mutex
- * held. Returns 0 or -EFAULT.
+/* Move @len bytes at @off of @skb to where the read wants them. Returns how
+ * many it took, which is fewer only if it takes no more, or -EFAULT.
  */
-static int myproto_rx_copy(struct sock *sk, struct msghdr *msg, int len,
-			   int *copied, bool peek)
+static int myproto_read_chunk(struct sock *sk, struct myproto_read *rd,
+			      struct sk_buff *skb, int off, int len)
 {
+	int err;
+
+	if (rd->msg)
+		return skb_copy_datagram_msg(skb, off, rd->msg, len) ? : len;
+
+	err = skb_splice_bits(skb, sk, off, rd->pipe, len, 0);
+	rd->full = err < len;
+	return err;
+}
+
+/* Read what has been taken over, up to the length wanted, and drop it unless it
+ * is only peeked at. Called with rx_mutex held. Returns 0 or an error.
+ */
+static int myproto_rx_copy(struct sock *sk, struct myproto_read *rd)
+{
+	int read = 0, freed = 0, skip = rd->skip, before = rd->copied, err = 0;
 	struct myproto_sock *msk = myproto_sk(sk);
-	int read = 0, freed = 0, err = 0;
 	struct sk_buff *skb, *next;
 	int off = msk->rx_off;
 
 	skb_queue_walk_safe(&msk->rx_queue, skb, next) {
-		int chunk = min_t(int, skb->len - off, len - *copied);
+		int left = skb->len - off;
 
-		err = skb_copy_datagram_msg(skb, off, msg, chunk);
-		if (err)
+		if (skip >= left) {
+			skip -= left;
+			off = 0;
+			continue;
+		}
+		if (!myproto_read_fits(sk, rd, skb))
+			break;
+		err = myproto_read_chunk(sk, rd, skb, off + skip,
+					 min(left - skip,
+					     rd->len - rd->copied));
+		if (err < 0)
 			break;
 
-		*copied += chunk;
-		read += chunk;
-		off += chunk;
+		rd->copied += err;
+		read += err;
+		off += skip + err;
+		skip = 0;
+		err = 0;
 		if (off < skb->len)
 			break;
 		off = 0;
-		if (peek)
+		if (rd->peek)
 			continue;
 
 		__skb_unlink(skb, &msk->rx_queue);
@@ -362,82 +446,103 @@ static int myproto_rx_copy(struct sock *sk, struct msghdr *msg, int len,
 			read = 0;
 			freed = 0;
 		}
-		if (*copied == len)
+		if (rd->copied == rd->len)
 			break;
 	}
 
-	if (peek)
+	if (rd->peek)
 		return err;
+	sk_peek_offset_bwd(sk, rd->copied - before);
 	msk->rx_off = off;
 	if (read)
 		myproto_rx_done(sk, read, freed);
 	return err;
 }
 
-/* Sleep until there is more for @sk to read than the @seen bytes that have been
- * peeked at, or an end to it, and return what is left of @timeo.
+/* Sleep until there is something for @sk to read, and if @rd peeks something
+ * that it has not seen, or an end to it. Return what is left of @timeo.
  */
-static long myproto_wait_data(struct sock *sk, long timeo, u32 seen)
+static long myproto_wait_data(struct sock *sk, const struct myproto_read *rd,
+			      long timeo)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 	DEFINE_WAIT_FUNC(wait, woken_wake_function);
 	bool ready;
 
-	/* Added before looking: the sender adds data under the lock and looks
-	 * for sleepers after that.
-	 */
 	add_wait_queue(sk_sleep(sk), &wait);
+	spin_lock(&sk->sk_receive_queue.lock);
+	msk->rx_waiting++;
 	for (;;) {
 		/* Not the queue: another reader may have taken it over and
 		 * left something.
 		 */
-		spin_lock(&sk->sk_receive_queue.lock);
-		ready = msk->inq != seen || sk->sk_shutdown & RCV_SHUTDOWN ||
-			READ_ONCE(sk->sk_err);
-		spin_unlock(&sk->sk_receive_queue.lock);
-
-		if (ready || !timeo || signal_pending(current))
+		ready = rd->peek ? msk->rx_total != rd->seen : msk->inq;
+		if (ready || sk->sk_shutdown & RCV_SHUTDOWN ||
+		    READ_ONCE(sk->sk_err) || !timeo || signal_pending(current))
 			break;
+
+		/* The sender adds data under the lock and looks for sleepers
+		 * after that.
+		 */
+		spin_unlock(&sk->sk_receive_queue.lock);
 		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
+		spin_lock(&sk->sk_receive_queue.lock);
 	}
+	msk->rx_waiting--;
+	spin_unlock(&sk->sk_receive_queue.lock);
 	remove_wait_queue(sk_sleep(sk), &wait);
 	return timeo;
 }
 
+/* Begin a peek, again if others may have read what was peeked at. */
+static void myproto_read_start(struct sock *sk, struct myproto_read *rd,
+			       int flags)
+{
+	if (rd->copied)
+		iov_iter_revert(&rd->msg->msg_iter, rd->copied);
+	rd->copied = 0;
+	rd->skip = max(sk_peek_offset(sk, flags), 0);
+	consume_skb(rd->first);
+	rd->first = NULL;
+}
+
 /* Read until there is enough, an end, an error, or no time left. */
-static int myproto_stream_recv(struct sock *sk, struct msghdr *msg, int len,
+static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 			       int flags)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 	bool more, taken = false, end;
-	bool peek = flags & MSG_PEEK;
-	int copied = 0, target, err;
+	int target, err;
 	long timeo;
 
 	timeo = sock_rcvtimeo(sk, flags & MSG_DONTWAIT);
-	target = sock_rcvlowat(sk, flags & MSG_WAITALL, len);
+	/* Whoever reads the pipe is to have what is there. */
+	target = rd->pipe ? 1 :
+		 sock_rcvlowat(sk, flags & MSG_WAITALL, rd->len);
+	rd->peek = flags & MSG_PEEK;
 
 	mutex_lock(&msk->rx_mutex);
 	for (;;) {
+		if (rd->peek)
+			myproto_read_start(sk, rd, flags);
 		more = !skb_queue_empty(&msk->rx_queue);
-		if (peek || !more) {
-			more = myproto_rx_take(sk, &end);
+		if (rd->peek || !more) {
+			more = myproto_rx_take(sk, rd, &end);
 			taken = true;
 		}
 
-		err = more ? myproto_rx_copy(sk, msg, len, &copied, peek) : 0;
-		if (err || copied == len || (copied >= target && taken))
+		err = more ? myproto_rx_copy(sk, rd) : 0;
+		if (err || rd->full || rd->copied == rd->len ||
+		    (rd->copied >= target && taken))
 			break;
-		if (more && !peek)
+		if (more && !rd->peek)
 			continue;
 
-		/* Everything there was has been read, or peeked at: in which
-		 * case no more comes if it takes all the room.
-		 */
-		if (copied && myproto_rx_room(sk) <= 0)
+		/* No more comes to a peek if what there is takes the room. */
+		if (rd->peek && rd->copied && rd->stuck)
 			break;
 		if (end) {
-			err = copied ? 0 : sock_error(sk);
+			err = rd->copied ? 0 : sock_error(sk);
 			break;
 		}
 		if (!timeo) {
@@ -450,18 +555,14 @@ static int myproto_stream_recv(struct sock *sk, struct msghdr *msg, int len,
 		}
 
 		mutex_unlock(&msk->rx_mutex);
-		timeo = myproto_wait_data(sk, timeo, peek ? copied : 0);
+		timeo = myproto_wait_data(sk, rd, timeo);
 		mutex_lock(&msk->rx_mutex);
-
-		/* Others may have read what was only peeked at. */
-		if (peek) {
-			iov_iter_revert(&msg->msg_iter, copied);
-			copied = 0;
-		}
 	}
+	if (rd->peek)
+		sk_peek_offset_fwd(sk, rd->copied);
 	mutex_unlock(&msk->rx_mutex);
 
-	return copied ? : err;
+	return rd->copied ? : err;
 }
 
 /**
@@ -480,6 +581,10 @@ static int myproto_stream_recv(struct sock *sk, struct msghdr *msg, int len,
 int myproto_stream_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 			   int flags)
 {
+	struct myproto_read rd = {
+		.msg	= msg,
+		.len	= min_t(size_t, len, INT_MAX),
+	};
 	struct sock *sk = sock->sk;
 	int err = 0;
 
@@ -488,70 +593,48 @@ int myproto_stream_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 	else if (!myproto_peer(sk))
 		err = -ENOTCONN;
 	else if (len)
-		err = myproto_stream_recv(sk, msg, min_t(size_t, len, INT_MAX),
-					  flags);
-	trace_myproto_recvmsg(sk, len, flags, err);
+		err = myproto_stream_read(sk, &rd, flags);
+
+	if (rd.first) {
+		if (err > 0)
+			myproto_scm_recv(sock, msg, rd.first, flags);
+		consume_skb(rd.first);
+	}
+	trace_myproto_recvmsg(sk, 0, len, flags, err);
 	return err;
 }
 
 /**
- * myproto_stream_poll - what poll(2) says of a connected socket
- * @sk: the socket
- * @peer: its peer
- * @wait: whom to wake; already on the socket's wait queue
+ * myproto_stream_splice_read - splice(2) from a socket
+ * @sock: a connected socket
+ * @ppos: must be 0, for a socket has no offset
+ * @pipe: where the data goes to: its pages, and no copy of them
+ * @len: how many bytes at most
+ * @flags: SPLICE_F_NONBLOCK matters
  *
- * Context: Process context.
- * Return: EPOLLIN and EPOLLOUT with their relatives, as far as they apply.
+ * Context: Process context, with @pipe locked. May sleep.
+ * Return: how many bytes there are in @pipe now, 0 at the end of the stream,
+ * -ESPIPE when there is an offset, what @pipe says, or see
+ * myproto_stream_recvmsg().
  */
-__poll_t myproto_stream_poll(struct sock *sk, struct sock *peer,
-			     const struct poll_table_struct *wait)
+ssize_t myproto_stream_splice_read(struct socket *sock, loff_t *ppos,
+				   struct pipe_inode_info *pipe, size_t len,
+				   unsigned int flags)
 {
-	u32 inq = READ_ONCE(myproto_sk(sk)->inq);
-	__poll_t mask = 0;
+	bool nonblock = sock->file->f_flags & O_NONBLOCK ||
+			flags & SPLICE_F_NONBLOCK;
+	struct myproto_read rd = {
+		.pipe	= pipe,
+		.len	= min_t(size_t, len, INT_MAX),
+	};
+	struct sock *sk = sock->sk;
+	int err = -ENOTCONN;
 
-	/* Not the queues, which a reader may just be moving. Where there is
-	 * no room for as much as SO_RCVLOWAT asks for, what is there will do.
-	 */
-	if (inq && (inq >= READ_ONCE(sk->sk_rcvlowat) ||
-		    myproto_rx_room(sk) <= 0))
-		mask |= EPOLLIN | EPOLLRDNORM;
+	if (*ppos)
+		return -ESPIPE;
 
-	/* To ask for room has a price, so ask only for who wants to know. */
-	if (!(poll_requested_events(wait) & (EPOLLOUT | EPOLLWRNORM)))
-		return mask;
-
-	/* A send that fails does not wait either. */
-	if (myproto_tx_check(sk, peer) != -EAGAIN)
-		mask |= EPOLLOUT | EPOLLWRNORM;
-	return mask;
-}
-
-/**
- * myproto_set_rcvbuf - SO_RCVBUF has been set
- * @sk: the socket
- * @val: the new size in bytes
- *
- * Context: Process context, with the socket lock held.
- */
-void myproto_set_rcvbuf(struct sock *sk, int val)
-{
-	/* There may be room where there was none. */
 	if (myproto_peer(sk))
-		myproto_rx_done(sk, 0, 0);
-}
-
-/**
- * myproto_set_rcvlowat - set SO_RCVLOWAT
- * @sk: the socket
- * @val: how many bytes there must be for a read not to wait; 0 is 1
- *
- * Context: Process context, with the socket lock held.
- * Return: 0.
- */
-int myproto_set_rcvlowat(struct sock *sk, int val)
-{
-	WRITE_ONCE(sk->sk_rcvlowat, val ? : 1);
-	/* It may be enough now. */
-	sk->sk_data_ready(sk);
-	return 0;
+		err = myproto_stream_read(sk, &rd, nonblock ? MSG_DONTWAIT : 0);
+	trace_myproto_recvmsg(sk, 0, len, nonblock ? MSG_DONTWAIT : 0, err);
+	return err;
 }

@@ -109,34 +109,41 @@ TRACE_EVENT(myproto_accept,
 		      __entry->skaddr, __entry->newskaddr, __entry->channel,
 		      __entry->peer, __entry->ret));
 
-/* Data: len is how many bytes were asked for, flags are MSG_* */
+/* Data: addr is the channel in the address of a datagram, len how many bytes
+ * were asked for, and flags are MSG_*
+ */
 DECLARE_EVENT_CLASS(myproto_data,
-		    TP_PROTO(const struct sock *sk, size_t len, int flags,
-			     int ret),
-		    TP_ARGS(sk, len, flags, ret),
+		    TP_PROTO(const struct sock *sk, u32 addr, size_t len,
+			     int flags, int ret),
+		    TP_ARGS(sk, addr, len, flags, ret),
 		    TP_STRUCT__entry(__field(const void *, skaddr)
 				     __field(u32, channel)
 				     __field(u32, peer)
+				     __field(u32, addr)
 				     __field(size_t, len)
 				     __field(int, flags)
 				     __field(int, ret)),
 		    TP_fast_assign(__entry->skaddr = sk;
 				   __entry->channel = myproto_channel(sk);
 				   __entry->peer = myproto_peer_channel(sk);
+				   __entry->addr = addr;
 				   __entry->len = len;
 				   __entry->flags = flags;
 				   __entry->ret = ret;),
-		    TP_printk("sk=%p channel=%u peer=%u len=%zu flags=%#x ret=%d",
+		    TP_printk("sk=%p channel=%u peer=%u addr=%u len=%zu flags=%#x ret=%d",
 			      __entry->skaddr, __entry->channel, __entry->peer,
-			      __entry->len, __entry->flags, __entry->ret));
+			      __entry->addr, __entry->len, __entry->flags,
+			      __entry->ret));
 
 DEFINE_EVENT(myproto_data, myproto_sendmsg,
-	     TP_PROTO(const struct sock *sk, size_t len, int flags, int ret),
-	     TP_ARGS(sk, len, flags, ret));
+	     TP_PROTO(const struct sock *sk, u32 addr, size_t len, int flags,
+		      int ret),
+	     TP_ARGS(sk, addr, len, flags, ret));
 
 DEFINE_EVENT(myproto_data, myproto_recvmsg,
-	     TP_PROTO(const struct sock *sk, size_t len, int flags, int ret),
-	     TP_ARGS(sk, len, flags, ret));
+	     TP_PROTO(const struct sock *sk, u32 addr, size_t len, int flags,
+		      int ret),
+	     TP_ARGS(sk, addr, len, flags, ret));
 
 #endif /* _MYPROTO_TRACE_H */
 

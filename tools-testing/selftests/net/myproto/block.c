@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * AF_MYPROTO calls that wait: recv(), send(), accept() and connect(). Each of
- * them sleeps until it can go on, and ends early for O_NONBLOCK, a timeout, a
- * signal, shutdown() and close().
+ * AF_MYPROTO calls that wait: recv(), send(), accept() and connect() of each
+ * type that has them. Each sleeps until it can go on, and ends early for
+ * O_NONBLOCK, a timeout, a signal, shutdown() and close().
  */
 #include "util.h"
 
 /* Long enough to see that a call slept, short enough to test many */
-#define TIMEOUT_MS	150
+#define TIMEOUT_MS	40
 
-enum op { RECV, SEND, ACCEPT, CONNECT };
+enum op { RECV, SEND, SENDTO, ACCEPT, CONNECT };
 
 /* A call that would block, and what can let it go on */
 struct call {
-	__u32 channel;	/* of the listener, for ACCEPT and CONNECT */
+	__u32 channel;	/* of the other side, for SENDTO, ACCEPT, CONNECT */
 	int filler;	/* CONNECT: what fills the backlog */
 	int other;	/* the other side */
 	enum op op;
@@ -27,42 +27,110 @@ FIXTURE(block)
 
 FIXTURE_VARIANT(block)
 {
+	int type;
 	enum op op;
 	int timeout;		/* the option that limits the wait */
 	int shutdown;		/* the shutdown() that ends the wait */
 	int shutdown_err;	/* what the call returns then */
 };
 
-FIXTURE_VARIANT_ADD(block, recv)
+FIXTURE_VARIANT_ADD(block, stream_recv)
 {
+	.type = SOCK_STREAM,
 	.op = RECV,
 	.timeout = SO_RCVTIMEO,
 	.shutdown = SHUT_RD,
 	.shutdown_err = 0,
 };
 
-FIXTURE_VARIANT_ADD(block, send)
+FIXTURE_VARIANT_ADD(block, stream_send)
 {
+	.type = SOCK_STREAM,
 	.op = SEND,
 	.timeout = SO_SNDTIMEO,
 	.shutdown = SHUT_WR,
 	.shutdown_err = EPIPE,
 };
 
-FIXTURE_VARIANT_ADD(block, accept)
+FIXTURE_VARIANT_ADD(block, stream_accept)
 {
+	.type = SOCK_STREAM,
 	.op = ACCEPT,
 	.timeout = SO_RCVTIMEO,
 	.shutdown = SHUT_RD,
 	.shutdown_err = EINVAL,
 };
 
-FIXTURE_VARIANT_ADD(block, connect)
+FIXTURE_VARIANT_ADD(block, stream_connect)
 {
+	.type = SOCK_STREAM,
 	.op = CONNECT,
 	.timeout = SO_SNDTIMEO,
 	.shutdown = SHUT_RD,
 	.shutdown_err = ECONNREFUSED,
+};
+
+FIXTURE_VARIANT_ADD(block, seqpacket_recv)
+{
+	.type = SOCK_SEQPACKET,
+	.op = RECV,
+	.timeout = SO_RCVTIMEO,
+	.shutdown = SHUT_RD,
+	.shutdown_err = 0,
+};
+
+FIXTURE_VARIANT_ADD(block, seqpacket_send)
+{
+	.type = SOCK_SEQPACKET,
+	.op = SEND,
+	.timeout = SO_SNDTIMEO,
+	.shutdown = SHUT_WR,
+	.shutdown_err = EPIPE,
+};
+
+FIXTURE_VARIANT_ADD(block, seqpacket_accept)
+{
+	.type = SOCK_SEQPACKET,
+	.op = ACCEPT,
+	.timeout = SO_RCVTIMEO,
+	.shutdown = SHUT_RD,
+	.shutdown_err = EINVAL,
+};
+
+FIXTURE_VARIANT_ADD(block, seqpacket_connect)
+{
+	.type = SOCK_SEQPACKET,
+	.op = CONNECT,
+	.timeout = SO_SNDTIMEO,
+	.shutdown = SHUT_RD,
+	.shutdown_err = ECONNREFUSED,
+};
+
+FIXTURE_VARIANT_ADD(block, dgram_recv)
+{
+	.type = SOCK_DGRAM,
+	.op = RECV,
+	.timeout = SO_RCVTIMEO,
+	.shutdown = SHUT_RD,
+	.shutdown_err = 0,
+};
+
+FIXTURE_VARIANT_ADD(block, dgram_send)
+{
+	.type = SOCK_DGRAM,
+	.op = SEND,
+	.timeout = SO_SNDTIMEO,
+	.shutdown = SHUT_WR,
+	.shutdown_err = EPIPE,
+};
+
+FIXTURE_VARIANT_ADD(block, dgram_sendto)
+{
+	.type = SOCK_DGRAM,
+	.op = SENDTO,
+	.timeout = SO_SNDTIMEO,
+	.shutdown = SHUT_WR,
+	.shutdown_err = EPIPE,
 };
 
 static void call_prepare(struct __test_metadata *_metadata,
@@ -85,6 +153,14 @@ static void call_prepare(struct __test_metadata *_metadata,
 		call->other = pair[1];
 		if (op == SEND)
 			my_fill(_metadata, call->fd, 4096);
+		break;
+	case SENDTO:
+		call->fd = my_socket(_metadata);
+		call->other = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
+		call->channel = my_channel(_metadata, call->other);
+		/* Somebody else has filled it. */
+		call->filler = my_client(_metadata, call->channel);
+		my_fill(_metadata, call->filler, 4096);
 		break;
 	case ACCEPT:
 		call->fd = my_listener(_metadata, 1, &call->channel);
@@ -122,6 +198,8 @@ static int call_err(struct call *call)
 		return err_of(recv(call->fd, &c, 1, 0));
 	case SEND:
 		return err_of(send(call->fd, &c, 1, MSG_NOSIGNAL));
+	case SENDTO:
+		return err_of(my_sendto(call->fd, call->channel, &c, 1, 0));
 	case ACCEPT:
 		fd = accept(call->fd, NULL, NULL);
 		if (fd >= 0)
@@ -141,7 +219,8 @@ static void call_satisfy(struct __test_metadata *_metadata, struct call *call)
 		expect_send(_metadata, call->other, "x");
 		break;
 	case SEND:
-		EXPECT_LT(0U, my_drain(_metadata, call->other));
+	case SENDTO:
+		my_drain(_metadata, call->other);
 		break;
 	case ACCEPT:
 		my_client(_metadata, call->channel);
@@ -175,6 +254,7 @@ static pid_t call_in_child(struct __test_metadata *_metadata,
 
 FIXTURE_SETUP(block)
 {
+	my_type = variant->type;
 	call_prepare(_metadata, &self->call, variant->op);
 }
 
@@ -183,19 +263,32 @@ FIXTURE_TEARDOWN(block)
 	call_cleanup(&self->call);
 }
 
+/* Each direction has a timeout of its own, and may end before it. */
 TEST_F(block, waits)
 {
-	pid_t pid = call_in_child(_metadata, &self->call);
+	int other = variant->timeout == SO_RCVTIMEO ? SO_SNDTIMEO : SO_RCVTIMEO;
+	pid_t pid;
 
+	set_timeout(_metadata, self->call.fd, variant->timeout, 10 * WAIT_MS);
+	set_timeout(_metadata, self->call.fd, other, 1);
+	pid = call_in_child(_metadata, &self->call);
+	usleep(20000);
+	ASSERT_TRUE(wait_asleep(pid));
 	call_satisfy(_metadata, &self->call);
 	EXPECT_EQ(0, my_wait(pid));
 }
 
+/* Also while another waits, who must not hold this one up */
 TEST_F(block, nonblock_eagain)
 {
+	pid_t pid = call_in_child(_metadata, &self->call);
+
+	call_again(_metadata, &self->call);
 	set_nonblock(_metadata, self->call.fd);
 	EXPECT_EQ(EAGAIN, call_err(&self->call));
 
+	call_satisfy(_metadata, &self->call);
+	EXPECT_EQ(0, my_wait(pid));
 	call_satisfy(_metadata, &self->call);
 	EXPECT_EQ(0, call_err(&self->call));
 }
@@ -211,30 +304,6 @@ TEST_F(block, timeout_eagain)
 
 	call_satisfy(_metadata, &self->call);
 	EXPECT_EQ(0, call_err(&self->call));
-}
-
-/* Each direction has a timeout of its own. */
-TEST_F(block, other_timeout_ignored)
-{
-	int other = variant->timeout == SO_RCVTIMEO ? SO_SNDTIMEO : SO_RCVTIMEO;
-	pid_t pid;
-
-	set_timeout(_metadata, self->call.fd, other, 1);
-	pid = call_in_child(_metadata, &self->call);
-	usleep(20000);
-	ASSERT_TRUE(wait_asleep(pid));
-	call_satisfy(_metadata, &self->call);
-	EXPECT_EQ(0, my_wait(pid));
-}
-
-TEST_F(block, ends_before_timeout)
-{
-	pid_t pid;
-
-	set_timeout(_metadata, self->call.fd, variant->timeout, 10 * WAIT_MS);
-	pid = call_in_child(_metadata, &self->call);
-	call_satisfy(_metadata, &self->call);
-	EXPECT_EQ(0, my_wait(pid));
 }
 
 /* Signals */
@@ -275,6 +344,13 @@ TEST_F(block, signal_eintr)
 	pid = call_in_child(_metadata, &self->call);
 	send_signal(_metadata, pid);
 	EXPECT_EQ(EINTR, my_wait(pid));
+
+	/* The socket is as it was, and after a fatal signal too. */
+	call_again(_metadata, &self->call);
+	pid = call_in_child(_metadata, &self->call);
+	EXPECT_EQ(-SIGKILL, my_kill(pid));
+	call_satisfy(_metadata, &self->call);
+	EXPECT_EQ(0, call_err(&self->call));
 }
 
 TEST_F(block, signal_restart)
@@ -320,52 +396,10 @@ TEST_F(block, second_waiter_signal_eintr)
 	EXPECT_EQ(0, my_wait(pid[0]));
 }
 
-TEST_F(block, nonblock_while_another_waits_eagain)
-{
-	pid_t pid = call_in_child(_metadata, &self->call);
-
-	call_again(_metadata, &self->call);
-	set_nonblock(_metadata, self->call.fd);
-	EXPECT_EQ(EAGAIN, call_err(&self->call));
-
-	call_satisfy(_metadata, &self->call);
-	EXPECT_EQ(0, my_wait(pid));
-}
-
-TEST_F(block, usable_after_signal)
-{
-	pid_t pid;
-
-	catch_signal(_metadata, 0);
-	pid = call_in_child(_metadata, &self->call);
-	send_signal(_metadata, pid);
-	EXPECT_EQ(EINTR, my_wait(pid));
-
-	call_satisfy(_metadata, &self->call);
-	EXPECT_EQ(0, call_err(&self->call));
-}
-
-TEST_F(block, killable)
-{
-	pid_t pid = call_in_child(_metadata, &self->call);
-
-	EXPECT_EQ(-SIGKILL, my_kill(pid));
-	call_satisfy(_metadata, &self->call);
-	EXPECT_EQ(0, call_err(&self->call));
-}
-
+/* Sleepers must not be lost when several wait for the same thing. */
 TEST_F(block, woken_by_shutdown)
 {
-	pid_t pid = call_in_child(_metadata, &self->call);
-
-	ASSERT_EQ(0, call_shutdown(&self->call, variant->shutdown));
-	EXPECT_EQ(variant->shutdown_err, my_wait(pid));
-}
-
-/* Sleepers must not be lost when several wait for the same thing. */
-TEST_F(block, several_woken_by_shutdown)
-{
-	pid_t pid[3];
+	pid_t pid[2];
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(pid); i++) {
@@ -387,48 +421,127 @@ FIXTURE(ended)
 
 FIXTURE_VARIANT(ended)
 {
+	int type;
 	enum op op;
 	int shutdown;	/* the other side does this, or close() when -1 */
 	int err;
 };
 
-FIXTURE_VARIANT_ADD(ended, recv_by_peer_shutdown_wr)
+FIXTURE_VARIANT_ADD(ended, stream_recv_by_peer_shutdown_wr)
 {
+	.type = SOCK_STREAM,
 	.op = RECV,
 	.shutdown = SHUT_WR,
 	.err = 0,
 };
 
-FIXTURE_VARIANT_ADD(ended, recv_by_peer_close)
+FIXTURE_VARIANT_ADD(ended, stream_recv_by_peer_close)
 {
+	.type = SOCK_STREAM,
 	.op = RECV,
 	.shutdown = -1,
 	.err = 0,
 };
 
-FIXTURE_VARIANT_ADD(ended, send_by_peer_shutdown_rd_epipe)
+FIXTURE_VARIANT_ADD(ended, stream_send_by_peer_shutdown_rd_epipe)
 {
+	.type = SOCK_STREAM,
 	.op = SEND,
 	.shutdown = SHUT_RD,
 	.err = EPIPE,
 };
 
-FIXTURE_VARIANT_ADD(ended, send_by_peer_close_epipe)
+FIXTURE_VARIANT_ADD(ended, stream_send_by_peer_close_epipe)
 {
+	.type = SOCK_STREAM,
 	.op = SEND,
 	.shutdown = -1,
 	.err = EPIPE,
 };
 
-FIXTURE_VARIANT_ADD(ended, connect_by_listener_close_econnrefused)
+FIXTURE_VARIANT_ADD(ended, stream_connect_by_listener_close_econnrefused)
 {
+	.type = SOCK_STREAM,
 	.op = CONNECT,
+	.shutdown = -1,
+	.err = ECONNREFUSED,
+};
+
+FIXTURE_VARIANT_ADD(ended, seqpacket_recv_by_peer_shutdown_wr)
+{
+	.type = SOCK_SEQPACKET,
+	.op = RECV,
+	.shutdown = SHUT_WR,
+	.err = 0,
+};
+
+FIXTURE_VARIANT_ADD(ended, seqpacket_recv_by_peer_close)
+{
+	.type = SOCK_SEQPACKET,
+	.op = RECV,
+	.shutdown = -1,
+	.err = 0,
+};
+
+FIXTURE_VARIANT_ADD(ended, seqpacket_send_by_peer_shutdown_rd_epipe)
+{
+	.type = SOCK_SEQPACKET,
+	.op = SEND,
+	.shutdown = SHUT_RD,
+	.err = EPIPE,
+};
+
+FIXTURE_VARIANT_ADD(ended, seqpacket_send_by_peer_close_epipe)
+{
+	.type = SOCK_SEQPACKET,
+	.op = SEND,
+	.shutdown = -1,
+	.err = EPIPE,
+};
+
+FIXTURE_VARIANT_ADD(ended, seqpacket_connect_by_listener_close_econnrefused)
+{
+	.type = SOCK_SEQPACKET,
+	.op = CONNECT,
+	.shutdown = -1,
+	.err = ECONNREFUSED,
+};
+
+FIXTURE_VARIANT_ADD(ended, dgram_send_by_peer_shutdown_rd_epipe)
+{
+	.type = SOCK_DGRAM,
+	.op = SEND,
+	.shutdown = SHUT_RD,
+	.err = EPIPE,
+};
+
+FIXTURE_VARIANT_ADD(ended, dgram_send_by_peer_close_econnrefused)
+{
+	.type = SOCK_DGRAM,
+	.op = SEND,
+	.shutdown = -1,
+	.err = ECONNREFUSED,
+};
+
+FIXTURE_VARIANT_ADD(ended, dgram_sendto_by_peer_shutdown_rd_epipe)
+{
+	.type = SOCK_DGRAM,
+	.op = SENDTO,
+	.shutdown = SHUT_RD,
+	.err = EPIPE,
+};
+
+FIXTURE_VARIANT_ADD(ended, dgram_sendto_by_peer_close_econnrefused)
+{
+	.type = SOCK_DGRAM,
+	.op = SENDTO,
 	.shutdown = -1,
 	.err = ECONNREFUSED,
 };
 
 FIXTURE_SETUP(ended)
 {
+	my_type = variant->type;
 	call_prepare(_metadata, &self->call, variant->op);
 }
 
@@ -450,31 +563,54 @@ TEST_F(ended, call)
 	EXPECT_EQ(variant->err, my_wait(pid));
 }
 
-/* MSG_DONTWAIT, which only data has */
+/* Who waits to send where it may no longer send, does not go on waiting. */
+FIXTURE(moved) {};
 
-TEST(recv_dontwait_eagain)
+FIXTURE_VARIANT(moved)
 {
-	int fd[2];
+	enum op op;
+};
 
-	my_connection(_metadata, fd);
-	EXPECT_EQ(EAGAIN, try_recv(fd[0]));
-	expect_send(_metadata, fd[1], "x");
-	EXPECT_EQ(0, try_recv(fd[0]));
-	EXPECT_EQ(EAGAIN, try_recv(fd[0]));
+FIXTURE_VARIANT_ADD(moved, send)
+{
+	.op = SEND,
+};
+
+FIXTURE_VARIANT_ADD(moved, sendto)
+{
+	.op = SENDTO,
+};
+
+FIXTURE_SETUP(moved)
+{
+	my_type = SOCK_DGRAM;
 }
 
-TEST(send_dontwait_eagain)
+FIXTURE_TEARDOWN(moved)
 {
-	int fd[2];
-
-	my_connection(_metadata, fd);
-	my_fill(_metadata, fd[0], 4096);
-	EXPECT_EQ(EAGAIN, try_send(fd[0]));
-	my_drain(_metadata, fd[1]);
-	EXPECT_EQ(0, try_send(fd[0]));
 }
 
-/* A send() larger than the room tells how much it queued when it ends early */
+TEST_F(moved, receiver_connects_elsewhere_eperm)
+{
+	struct call call;
+	__u32 channel;
+	pid_t pid;
+	int fd;
+
+	call_prepare(_metadata, &call, variant->op);
+	fd = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
+	channel = my_channel(_metadata, fd);
+
+	pid = call_in_child(_metadata, &call);
+	ASSERT_EQ(0, my_connect(call.other, channel));
+	my_drain(_metadata, call.other);
+	EXPECT_EQ(EPERM, my_wait(pid));
+}
+
+/*
+ * A STREAM send() larger than the room tells how much it queued when it ends
+ * early.
+ */
 
 FIXTURE(partial)
 {

@@ -139,11 +139,11 @@ socket_autoloads()
 	open_socket && is_loaded && is_registered
 }
 
-load_and_unload_20_times()
+load_and_unload_5_times()
 {
 	local _
 
-	for _ in {1..20}; do
+	for _ in {1..5}; do
 		modprobe myproto || return 1
 		is_registered || return 1
 		open_socket || return 1
@@ -180,7 +180,7 @@ socket_against_rmmod()
 	coproc OPENER { exec "$HOLD" repeatedly; }
 	pid=$OPENER_PID
 	stdin=${OPENER[1]}
-	for _ in {1..10}; do
+	for _ in {1..4}; do
 		rmmod myproto 2> /dev/null
 	done
 	exec {stdin}>&-
@@ -237,7 +237,7 @@ else
 fi
 
 unload
-run load_and_unload_20_times
+run load_and_unload_5_times
 if command -v unshare > /dev/null; then
 	run unload_with_other_netns
 else

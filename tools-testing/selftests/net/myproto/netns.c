@@ -5,30 +5,24 @@
  */
 #include "util.h"
 
-FIXTURE(netns)
-{
-	int ns[2];	/* both new, the test starts in the first */
-};
+/*
+ * Both are new. To make one takes long, hence all tests share them: what a
+ * test leaves there is gone with its process, but for the sysctls.
+ */
+static int netns[2];
 
-static int new_netns(void)
-{
-	if (unshare(CLONE_NEWNET))
-		return -1;
-	return open("/proc/self/ns/net", O_RDONLY);
-}
+static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM };
+
+FIXTURE(netns) {};
 
 FIXTURE_SETUP(netns)
 {
-	self->ns[1] = new_netns();
-	self->ns[0] = new_netns();
-	if (self->ns[0] < 0 || self->ns[1] < 0)
-		SKIP(return, "no new netns: %s", strerror(errno));
+	if (netns[0] < 0 || netns[1] < 0)
+		SKIP(return, "no new network namespaces: needs root");
 }
 
 FIXTURE_TEARDOWN(netns)
 {
-	close(self->ns[0]);
-	close(self->ns[1]);
 }
 
 static void enter(struct __test_metadata *_metadata, int ns)
@@ -38,25 +32,55 @@ static void enter(struct __test_metadata *_metadata, int ns)
 
 TEST_F(netns, same_channel_in_both)
 {
-	my_bound_socket(_metadata, 5000);
-	enter(_metadata, self->ns[1]);
-	my_bound_socket(_metadata, 5000);
-	enter(_metadata, self->ns[0]);
-	EXPECT_EQ(EADDRINUSE, err_of(my_bind(my_socket(_metadata), 5000)));
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(types); i++) {
+		my_type = types[i];
+		my_bound_socket(_metadata, 5000 + i);
+		enter(_metadata, netns[1]);
+		my_bound_socket(_metadata, 5000 + i);
+		enter(_metadata, netns[0]);
+		EXPECT_EQ(EADDRINUSE,
+			  err_of(my_bind(my_socket(_metadata), 5000 + i)));
+	}
 }
 
 TEST_F(netns, connect_across_econnrefused)
 {
-	int listener = my_bound_socket(_metadata, 5000);
+	size_t i;
 	int fd;
 
-	ASSERT_EQ(0, listen(listener, 1));
-	enter(_metadata, self->ns[1]);
-	fd = my_socket(_metadata);
-	EXPECT_EQ(ECONNREFUSED, err_of(my_connect(fd, 5000)));
+	for (i = 0; i < ARRAY_SIZE(types); i++) {
+		my_type = types[i];
+		enter(_metadata, netns[0]);
+		fd = my_bound_socket(_metadata, 5000 + i);
+		if (my_type != SOCK_DGRAM)
+			ASSERT_EQ(0, listen(fd, 1));
 
-	enter(_metadata, self->ns[0]);
-	my_client(_metadata, 5000);
+		enter(_metadata, netns[1]);
+		fd = my_socket(_metadata);
+		EXPECT_EQ(ECONNREFUSED, err_of(my_connect(fd, 5000 + i)));
+		if (my_type == SOCK_DGRAM)
+			EXPECT_EQ(ECONNREFUSED,
+				  err_of(my_sendto(fd, 5000 + i, "x", 1, 0)));
+
+		enter(_metadata, netns[0]);
+		my_client(_metadata, 5000 + i);
+	}
+}
+
+TEST_F(netns, sendto_reaches_own)
+{
+	int fd[2], i;
+
+	my_type = SOCK_DGRAM;
+	for (i = 0; i < 2; i++) {
+		enter(_metadata, netns[i]);
+		fd[i] = my_bound_socket(_metadata, 5000);
+	}
+	EXPECT_EQ(3, my_sendto(my_socket(_metadata), 5000, "abc", 3, 0));
+	EXPECT_EQ(EAGAIN, try_recv(fd[0]));
+	expect_recv(_metadata, fd[1], "abc");
 }
 
 TEST_F(netns, connect_reaches_own)
@@ -64,7 +88,7 @@ TEST_F(netns, connect_reaches_own)
 	int listener[2], i;
 
 	for (i = 0; i < 2; i++) {
-		enter(_metadata, self->ns[i]);
+		enter(_metadata, netns[i]);
 		listener[i] = my_bound_socket(_metadata, 5000);
 		ASSERT_EQ(0, listen(listener[i], 1));
 		set_nonblock(_metadata, listener[i]);
@@ -79,7 +103,7 @@ TEST_F(netns, default_channel_in_both)
 	int i;
 
 	for (i = 0; i < 2; i++) {
-		enter(_metadata, self->ns[i]);
+		enter(_metadata, netns[i]);
 		EXPECT_EQ(ECONNREFUSED,
 			  err_of(my_connect(my_socket(_metadata), 0)));
 		ASSERT_EQ(0, listen(my_socket(_metadata), 1));
@@ -94,7 +118,7 @@ TEST_F(netns, socket_stays_where_it_was_made)
 
 	fd[0] = my_socket(_metadata);
 	fd[1] = my_socket(_metadata);
-	enter(_metadata, self->ns[1]);
+	enter(_metadata, netns[1]);
 
 	/* bind() and connect() from the other one */
 	my_bound_socket(_metadata, 5000);
@@ -109,91 +133,95 @@ TEST_F(netns, socket_stays_where_it_was_made)
 
 	/* ... where no channel was taken. */
 	EXPECT_EQ(ECONNREFUSED, err_of(my_connect(my_socket(_metadata), 5000)));
-	enter(_metadata, self->ns[0]);
+	enter(_metadata, netns[0]);
 	EXPECT_EQ(EADDRINUSE, err_of(my_bind(my_socket(_metadata), 5000)));
 }
 
-TEST_F(netns, sysctls_are_separate)
+/* Of those that change sysctls: the parent puts them back. */
+FIXTURE(sysctl) {};
+
+FIXTURE_SETUP(sysctl)
 {
+	if (netns[0] < 0 || netns[1] < 0)
+		SKIP(return, "no new network namespaces: needs root");
 	if (!has_sysctls())
 		SKIP(return, "no sysctls");
+}
 
+FIXTURE_TEARDOWN_PARENT(sysctl)
+{
+	int i;
+
+	for (i = 1; i >= 0; i--) {
+		enter(_metadata, netns[i]);
+		EXPECT_EQ(0, sysctl_set("default_channel", "999"));
+		EXPECT_EQ(0, sysctl_set("unprivileged_channel_start", "1024"));
+	}
+}
+
+/* Nor does a new one begin with copies, but with the built-in values. */
+TEST_F(sysctl, separate)
+{
 	ASSERT_EQ(0, sysctl_set("default_channel", "4000"));
 	ASSERT_EQ(0, sysctl_set("unprivileged_channel_start", "10"));
-	enter(_metadata, self->ns[1]);
+	enter(_metadata, netns[1]);
 	EXPECT_EQ(MYPROTO_CHANNEL_DEFAULT, sysctl_get("default_channel"));
 	EXPECT_EQ(1024, sysctl_get("unprivileged_channel_start"));
 
 	ASSERT_EQ(0, sysctl_set("default_channel", "3000"));
-	enter(_metadata, self->ns[0]);
+	enter(_metadata, netns[0]);
 	EXPECT_EQ(4000, sysctl_get("default_channel"));
 	EXPECT_EQ(10, sysctl_get("unprivileged_channel_start"));
-}
 
-/* A new namespace starts with the built-in values, not with copies. */
-TEST_F(netns, sysctls_not_inherited)
-{
-	if (!has_sysctls())
-		SKIP(return, "no sysctls");
-
-	ASSERT_EQ(0, sysctl_set("default_channel", "4000"));
-	ASSERT_EQ(0, sysctl_set("unprivileged_channel_start", "10"));
 	ASSERT_EQ(0, unshare(CLONE_NEWNET));
 	EXPECT_EQ(MYPROTO_CHANNEL_DEFAULT, sysctl_get("default_channel"));
 	EXPECT_EQ(1024, sysctl_get("unprivileged_channel_start"));
+	enter(_metadata, netns[0]);
 }
 
 /* The sysctl of the socket's namespace decides. */
-TEST_F(netns, sysctl_of_socket)
+TEST_F(sysctl, of_socket)
 {
 	int fd = my_socket(_metadata);
 
-	if (!has_sysctls())
-		SKIP(return, "no sysctls");
-
 	ASSERT_EQ(0, sysctl_set("default_channel", "4000"));
-	enter(_metadata, self->ns[1]);
+	enter(_metadata, netns[1]);
 	ASSERT_EQ(0, listen(fd, 1));
 	EXPECT_EQ(4000, my_channel(_metadata, fd));
 }
 
-/* Waits for sockets that go after a grace period. */
-static int sockets_settle_at(int count)
-{
-	long end = now_ms() + WAIT_MS;
-
-	while (sockets_in_use() != count && now_ms() < end)
-		usleep(10000);
-	return sockets_in_use();
-}
-
 TEST_F(netns, proc_net_protocols)
 {
-	int fd[2];
+	int fd[2], count = 0;
+	size_t i;
 
-	EXPECT_EQ(0, sockets_in_use());
-	my_socketpair(_metadata, fd);
-	EXPECT_EQ(2, sockets_in_use());
-	enter(_metadata, self->ns[1]);
-	EXPECT_EQ(0, sockets_in_use());
+	/* Those of the tests before this one */
+	EXPECT_EQ(0, sockets_settle_at(0));
+	for (i = 0; i < ARRAY_SIZE(types); i++) {
+		my_type = types[i];
+		my_socketpair(_metadata, fd);
+		count += 2;
+		EXPECT_EQ(count, sockets_in_use());
+	}
+	enter(_metadata, netns[1]);
+	EXPECT_EQ(0, sockets_settle_at(0));
 
 	close(fd[0]);
 	close(fd[1]);
-	enter(_metadata, self->ns[0]);
-	EXPECT_EQ(0, sockets_settle_at(0));
+	enter(_metadata, netns[0]);
+	EXPECT_EQ(count - 2, sockets_settle_at(count - 2));
 }
 
 /* A namespace that nobody is in lives on for its sockets. */
 TEST_F(netns, sockets_outlive_their_processes)
 {
-	int listener = my_bound_socket(_metadata, 5000);
-	int client = my_socket(_metadata);
-	int server;
+	int listener, client, server;
 
+	ASSERT_EQ(0, unshare(CLONE_NEWNET));
+	listener = my_bound_socket(_metadata, 5000);
+	client = my_socket(_metadata);
 	ASSERT_EQ(0, listen(listener, 1));
-	enter(_metadata, self->ns[1]);
-	close(self->ns[0]);
-	self->ns[0] = -1;
+	enter(_metadata, netns[1]);
 
 	ASSERT_EQ(0, my_connect(client, 5000));
 	server = accept(listener, NULL, NULL);
@@ -203,29 +231,43 @@ TEST_F(netns, sockets_outlive_their_processes)
 }
 
 /* Namespaces go with all kinds of sockets still in them. */
-TEST_F(netns, made_and_left_10_times)
+TEST_F(netns, made_and_left)
 {
 	int fd[2], i;
 	__u32 channel;
 	pid_t pid;
 
-	for (i = 0; i < 10; i++) {
+	for (i = 0; i < 3; i++) {
 		pid = my_fork(_metadata);
 		if (!pid) {
 			ASSERT_EQ(0, unshare(CLONE_NEWNET));
+			my_type = types[i];
 			my_bound_socket(_metadata, 5000);
-			my_listener(_metadata, 1, &channel);
-			my_client(_metadata, channel);
 			my_socketpair(_metadata, fd);
 			expect_send(_metadata, fd[0], "unread");
+			my_connection(_metadata, fd);
+			my_fill(_metadata, fd[0], 1000);
+			if (my_type == SOCK_DGRAM)
+				_exit(0);
+			my_listener(_metadata, 1, &channel);
+			my_client(_metadata, channel);
 			_exit(0);
 		}
 		ASSERT_EQ(0, my_wait(pid));
 	}
-	EXPECT_EQ(0, sockets_in_use());
+}
+
+static int new_netns(void)
+{
+	if (unshare(CLONE_NEWNET))
+		return -1;
+	return open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 }
 
 int main(int argc, char **argv)
 {
+	/* The tests start in the first one. */
+	netns[1] = new_netns();
+	netns[0] = new_netns();
 	return my_test_main(argc, argv);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A fixture with two connected sockets, made by connect() or socketpair(). */
+/*
+ * A fixture with two connected sockets. Who includes this adds the variants:
+ * the types, and whether connect() or socketpair() makes them.
+ */
 #ifndef MYPROTO_PAIR_H
 #define MYPROTO_PAIR_H
 
@@ -12,24 +15,19 @@ FIXTURE(pair)
 
 FIXTURE_VARIANT(pair)
 {
-	void (*make)(struct __test_metadata *_metadata, int fd[2]);
-};
-
-FIXTURE_VARIANT_ADD(pair, connection)
-{
-	.make = my_connection,
-};
-
-FIXTURE_VARIANT_ADD(pair, socketpair)
-{
-	.make = my_socketpair,
+	int type;
+	bool by_socketpair;
 };
 
 FIXTURE_SETUP(pair)
 {
 	self->fd[0] = -1;
 	self->fd[1] = -1;
-	variant->make(_metadata, self->fd);
+	my_type = variant->type;
+	if (variant->by_socketpair)
+		my_socketpair(_metadata, self->fd);
+	else
+		my_connection(_metadata, self->fd);
 }
 
 FIXTURE_TEARDOWN(pair)

@@ -49,6 +49,12 @@ static inline long now_ms(void)
 
 /* Sockets and addresses */
 
+/*
+ * The type of the sockets that the functions below make. A fixture sets it:
+ * that does not reach other tests, as each one is a process.
+ */
+static int my_type = SOCK_STREAM;
+
 static inline struct sockaddr_my my_addr(__u32 channel)
 {
 	return (struct sockaddr_my) {
@@ -71,9 +77,26 @@ static inline int my_connect(int fd, __u32 channel)
 	return connect(fd, (struct sockaddr *)&addr, sizeof(addr));
 }
 
+static inline int my_sendto(int fd, __u32 channel, const void *buf, size_t len,
+			    int flags)
+{
+	struct sockaddr_my addr = my_addr(channel);
+
+	return sendto(fd, buf, len, flags | MSG_NOSIGNAL,
+		      (struct sockaddr *)&addr, sizeof(addr));
+}
+
+/* AF_UNSPEC: end the association of a DGRAM socket */
+static inline int my_dissolve(int fd)
+{
+	struct sockaddr_my addr = { .smy_family = AF_UNSPEC };
+
+	return connect(fd, (struct sockaddr *)&addr, sizeof(addr));
+}
+
 static inline int my_socket(struct __test_metadata *_metadata)
 {
-	int fd = socket(AF_MYPROTO, SOCK_STREAM, 0);
+	int fd = socket(AF_MYPROTO, my_type, 0);
 
 	ASSERT_LE(0, fd);
 	return fd;
@@ -140,11 +163,24 @@ static inline int my_client(struct __test_metadata *_metadata, __u32 channel)
 	return fd;
 }
 
-/* A connection through a listener: fd[0] connected, fd[1] was accepted */
+/*
+ * A connection through a listener: fd[0] connected, fd[1] was accepted.
+ * DGRAM: two sockets with a channel each, connected to each other.
+ */
 static inline void my_connection(struct __test_metadata *_metadata, int fd[2])
 {
 	__u32 channel;
-	int listener;
+	int listener, i;
+
+	if (my_type == SOCK_DGRAM) {
+		for (i = 0; i < 2; i++)
+			fd[i] = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
+		for (i = 0; i < 2; i++) {
+			channel = my_channel(_metadata, fd[!i]);
+			ASSERT_EQ(0, my_connect(fd[i], channel));
+		}
+		return;
+	}
 
 	listener = my_listener(_metadata, 1, &channel);
 	fd[0] = my_client(_metadata, channel);
@@ -155,7 +191,7 @@ static inline void my_connection(struct __test_metadata *_metadata, int fd[2])
 
 static inline void my_socketpair(struct __test_metadata *_metadata, int fd[2])
 {
-	ASSERT_EQ(0, socketpair(AF_MYPROTO, SOCK_STREAM, 0, fd));
+	ASSERT_EQ(0, socketpair(AF_MYPROTO, my_type, 0, fd));
 }
 
 static inline void set_nonblock(struct __test_metadata *_metadata, int fd)
@@ -175,6 +211,12 @@ static inline void set_timeout(struct __test_metadata *_metadata, int fd,
 	ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, opt, &tv, sizeof(tv)));
 }
 
+static inline void set_rcvbuf(struct __test_metadata *_metadata, int fd,
+			      int val)
+{
+	ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &val, sizeof(val)));
+}
+
 static inline int get_int_opt(struct __test_metadata *_metadata, int fd,
 			      int opt)
 {
@@ -187,7 +229,7 @@ static inline int get_int_opt(struct __test_metadata *_metadata, int fd,
 
 /* Data */
 
-/* Send @chunk bytes at a time until no more fit; tells how many did */
+/* Send @chunk bytes at a time until no more fit; tells how many bytes did */
 static inline size_t my_fill(struct __test_metadata *_metadata, int fd,
 			     size_t chunk)
 {
@@ -385,6 +427,16 @@ static inline int sockets_in_use(void)
 			break;
 	fclose(f);
 	return count;
+}
+
+/* The same once it is @count: sockets go after a grace period */
+static inline int sockets_settle_at(int count)
+{
+	long end = now_ms() + WAIT_MS;
+
+	while (sockets_in_use() != count && now_ms() < end)
+		usleep(10000);
+	return sockets_in_use();
 }
 
 /* Instead of TEST_HARNESS_MAIN: skips where there is no such family */

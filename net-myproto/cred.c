@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0
+/* AF_MYPROTO: who is at the other end, and who sent what */
+
+#include <linux/cred.h>
+#include <linux/net.h>
+#include <linux/pid.h>
+#include <linux/skbuff.h>
+#include <linux/spinlock.h>
+#include <net/scm.h>
+#include <net/sock.h>
+
+#include "myproto.h"
+
+/* Replace what SO_PEERCRED says of @sk. Consumes @pid and @cred. */
+static void myproto_swap_peercred(struct sock *sk, struct pid *pid,
+				  const struct cred *cred)
+{
+	spin_lock(&sk->sk_peer_lock);
+	swap(sk->sk_peer_pid, pid);
+	swap(sk->sk_peer_cred, cred);
+	spin_unlock(&sk->sk_peer_lock);
+
+	put_pid(pid);
+	put_cred(cred);
+}
+
+/**
+ * myproto_set_peercred - the peer of a socket is the current process
+ * @sk: a socket whose peer that is, or one that listens, for those who connect
+ *
+ * Context: Process context.
+ */
+void myproto_set_peercred(struct sock *sk)
+{
+	myproto_swap_peercred(sk, get_pid(task_tgid(current)),
+			      get_current_cred());
+}
+
+/**
+ * myproto_copy_peercred - the peer of a socket is the same as another's
+ * @sk: the socket
+ * @from: the other one, which may change meanwhile
+ *
+ * Context: Any in which @sk's old peer may be given up.
+ */
+void myproto_copy_peercred(struct sock *sk, struct sock *from)
+{
+	const struct cred *cred;
+	struct pid *pid;
+
+	spin_lock(&from->sk_peer_lock);
+	pid = get_pid(from->sk_peer_pid);
+	cred = get_cred(from->sk_peer_cred);
+	spin_unlock(&from->sk_peer_lock);
+
+	myproto_swap_peercred(sk, pid, cred);
+}
+
+/**
+ * myproto_scm_send - look at the control messages of a send
+ * @sock: the sender
+ * @peer: the receiver
+ * @msg: what is sent
+ * @scm: where to store the credentials that go with it, if any; the caller
+ *	gives them up with scm_destroy()
+ *
+ * Credentials go with it when either side has SO_PASSCRED set, or may set it
+ * before it reads because it has not been accepted yet, or when the sender
+ * names them.
+ *
+ * Context: Process context. May sleep.
+ * Return: 0, -EINVAL for what is not known, SCM_RIGHTS among it, or not well
+ * formed, -EPERM for the credentials of others, or -ESRCH.
+ */
+int myproto_scm_send(struct socket *sock, const struct sock *peer,
+		     struct msghdr *msg, struct scm_cookie *scm)
+{
+	return scm_send(sock, msg, scm,
+			READ_ONCE(sock->sk->sk_scm_recv_flags) ||
+			READ_ONCE(peer->sk_scm_recv_flags) ||
+			!READ_ONCE(peer->sk_socket));
+}
+
+static void myproto_skb_destruct(struct sk_buff *skb)
+{
+	put_pid(MYPROTO_CB(skb)->pid);
+}
+
+/**
+ * myproto_skb_set_scm - put credentials on data
+ * @skb: the data, which takes a reference of its own
+ * @scm: the credentials, if any
+ *
+ * Context: Any.
+ */
+void myproto_skb_set_scm(struct sk_buff *skb, const struct scm_cookie *scm)
+{
+	struct myproto_cb *cb = MYPROTO_CB(skb);
+
+	sock_skb_cb_check_size(sizeof(*cb));
+
+	cb->uid = scm->creds.uid;
+	cb->gid = scm->creds.gid;
+	cb->pid = get_pid(scm->pid);
+	if (cb->pid)
+		skb->destructor = myproto_skb_destruct;
+}
+
+/**
+ * myproto_scm_recv - tell a reader who sent the data, and when
+ * @sock: the receiver
+ * @msg: where to put the control messages
+ * @skb: the data, or the first of it
+ * @flags: as given to recvmsg(2)
+ *
+ * Context: Process context. May sleep.
+ */
+void myproto_scm_recv(struct socket *sock, struct msghdr *msg,
+		      struct sk_buff *skb, int flags)
+{
+	const struct myproto_cb *cb = MYPROTO_CB(skb);
+	struct scm_cookie scm = {};
+
+	sock_recv_cmsgs(msg, sock->sk, skb);
+
+	if (!READ_ONCE(sock->sk->sk_scm_recv_flags))
+		return;
+	scm_set_cred(&scm, cb->pid, cb->uid, cb->gid);
+	scm_recv(sock, msg, &scm, flags);
+}

@@ -1,0 +1,577 @@
+// SPDX-License-Identifier: GPL-2.0
+/* AF_MYPROTO: the messages of SOCK_SEQPACKET and SOCK_DGRAM
+ *
+ * A message is one skb on the receiver's queue from the send that brings it to
+ * the read that takes it. Nothing is lost on the way: a sender that finds no
+ * room waits.
+ */
+
+#include <linux/errno.h>
+#include <linux/filter.h>
+#include <linux/ktime.h>
+#include <linux/minmax.h>
+#include <linux/myproto.h>
+#include <linux/net.h>
+#include <linux/sched/signal.h>
+#include <linux/sizes.h>
+#include <linux/skbuff.h>
+#include <linux/uio.h>
+#include <linux/wait.h>
+#include <net/scm.h>
+#include <net/sock.h>
+#include <net/tcp_states.h>
+
+#include "myproto.h"
+#include "trace.h"
+
+/* How much one fragment of an skb holds */
+#define MYPROTO_FRAG_SIZE	(PAGE_SIZE << PAGE_ALLOC_COSTLY_ORDER)
+
+/* As many bytes as the fragments of an skb hold in every configuration */
+#define MYPROTO_MESSAGE_MAX	SZ_512K
+
+/* Make an skb of the @len bytes in @msg. */
+static struct sk_buff *myproto_message_alloc(struct sock *sk,
+					     struct msghdr *msg, size_t len,
+					     int *err)
+{
+	size_t linear = len;
+	struct sk_buff *skb;
+
+	/* Whole fragments, as far as possible, or there may be too many. */
+	if (len > SKB_MAX_ALLOC)
+		linear = min_t(size_t, len % MYPROTO_FRAG_SIZE, SKB_MAX_ALLOC);
+
+	skb = alloc_skb_with_frags(linear, len - linear,
+				   PAGE_ALLOC_COSTLY_ORDER, err,
+				   sk->sk_allocation);
+	if (!skb)
+		return NULL;
+
+	skb_put(skb, linear);
+	skb->data_len = len - linear;
+	skb->len = len;
+
+	*err = skb_copy_datagram_from_iter(skb, 0, &msg->msg_iter, len);
+	if (*err) {
+		kfree_skb(skb);
+		return NULL;
+	}
+
+	MYPROTO_CB(skb)->channel = myproto_channel(sk);
+	MYPROTO_CB(skb)->eor = sk->sk_type == SOCK_SEQPACKET &&
+			       msg->msg_flags & MSG_EOR;
+	return skb;
+}
+
+/* Give @peer the message @skb, if it can take it. Consumes @skb on success. */
+static int myproto_message_publish(struct sock *sk, struct sock *peer,
+				   struct sk_buff *skb)
+{
+	struct sk_buff_head *queue = &peer->sk_receive_queue;
+	struct myproto_sock *mpeer = myproto_sk(peer);
+	int err;
+
+	spin_lock(&queue->lock);
+	err = myproto_tx_state(sk, peer);
+	if (!err) {
+		myproto_rx_charge(peer, skb->truesize);
+		WRITE_ONCE(mpeer->inq, mpeer->inq + skb->len);
+		sock_skb_set_dropcount(peer, skb);
+		__skb_queue_tail(queue, skb);
+	}
+	spin_unlock(&queue->lock);
+	return err;
+}
+
+/* Send @msg to @peer with the credentials of @scm. Returns @len or an error. */
+static int myproto_message_send(struct sock *sk, struct sock *peer,
+				struct msghdr *msg, int len,
+				const struct scm_cookie *scm)
+{
+	bool waited = false;
+	struct sk_buff *skb;
+	long timeo;
+	int err;
+
+	timeo = sock_sndtimeo(sk, msg->msg_flags & MSG_DONTWAIT);
+
+	/* In vain it is not even copied. But who may wait has to be ready when
+	 * it is woken, for it is woken alone.
+	 */
+	if (!timeo && myproto_rx_room(peer) <= 0) {
+		err = myproto_wait_room(sk, peer, &timeo);
+		if (err)
+			return err;
+	}
+
+	skb = myproto_message_alloc(sk, msg, len, &err);
+	if (!skb)
+		goto out;
+	myproto_skb_set_scm(skb, scm);
+	if (READ_ONCE(peer->sk_flags) & SK_FLAGS_TIMESTAMP)
+		__net_timestamp(skb);
+
+	/* What the filter drops has been sent all the same. */
+	if (sk_filter(peer, skb)) {
+		sk_drops_inc(peer);
+		kfree_skb(skb);
+		err = len;
+		goto out;
+	}
+
+	while ((err = myproto_message_publish(sk, peer, skb)) == -EAGAIN) {
+		waited = true;
+		err = myproto_wait_room(sk, peer, &timeo);
+		if (err)
+			break;
+	}
+	if (err) {
+		kfree_skb(skb);
+	} else {
+		peer->sk_data_ready(peer);
+		err = len;
+	}
+out:
+	/* The wake-up was for one, and there may be room for more. */
+	if (waited)
+		myproto_wake_room(peer);
+	return err;
+}
+
+/* What both types do once there is somebody to send to. */
+static int myproto_message_sendmsg(struct socket *sock, struct sock *peer,
+				   struct msghdr *msg, size_t len)
+{
+	struct sock *sk = sock->sk;
+	struct scm_cookie scm;
+	int err;
+
+	if (READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN)
+		return -EPIPE;
+	if (len > min3(READ_ONCE(sk->sk_sndbuf), READ_ONCE(peer->sk_rcvbuf),
+		       MYPROTO_MESSAGE_MAX))
+		return -EMSGSIZE;
+
+	err = myproto_scm_send(sock, peer, msg, &scm);
+	if (err)
+		return err;
+	err = myproto_message_send(sk, peer, msg, len, &scm);
+	scm_destroy(&scm);
+	return err;
+}
+
+/**
+ * myproto_seqpacket_sendmsg - send(2) and its relatives
+ * @sock: a connected socket
+ * @msg: the message; an address is ignored
+ * @len: its length in bytes, which may be 0
+ *
+ * What is sent is charged to the receiver, against its SO_RCVBUF.
+ *
+ * Context: Process context. May sleep.
+ * Return: @len, or -ENOTCONN, -EOPNOTSUPP for MSG_OOB, -EMSGSIZE when it is
+ * longer than SO_SNDBUF here, SO_RCVBUF there or MYPROTO_MESSAGE_MAX, -EPIPE
+ * with SIGPIPE when the peer takes no more, -EAGAIN when there is no room and
+ * no time left, what a signal gives, what myproto_scm_send() says, -EFAULT,
+ * -ENOMEM or -ENOBUFS.
+ */
+int myproto_seqpacket_sendmsg(struct socket *sock, struct msghdr *msg,
+			      size_t len)
+{
+	struct sock *sk = sock->sk, *peer = myproto_peer(sk);
+	int err;
+
+	if (msg->msg_flags & MSG_OOB)
+		err = -EOPNOTSUPP;
+	else if (!peer)
+		err = -ENOTCONN;
+	else
+		err = myproto_message_sendmsg(sock, peer, msg, len);
+
+	if (err == -EPIPE && !(msg->msg_flags & MSG_NOSIGNAL))
+		send_sig(SIGPIPE, current, 0);
+	trace_myproto_sendmsg(sk, 0, len, msg->msg_flags, err);
+	return err;
+}
+
+/* The SOCK_DGRAM socket at @channel, with a reference for the caller. */
+static struct sock *myproto_dgram_lookup(struct sock *sk, u32 channel)
+{
+	struct sock *peer;
+
+	if (channel == MYPROTO_CHANNEL_ANY)
+		channel = myproto_default_channel(sock_net(sk));
+
+	peer = myproto_channel_lookup(sock_net(sk), channel);
+	if (!peer)
+		return ERR_PTR(-ECONNREFUSED);
+	if (peer->sk_type != SOCK_DGRAM) {
+		sock_put(peer);
+		return ERR_PTR(-EPROTOTYPE);
+	}
+	return peer;
+}
+
+/* Whom @msg is for, with a reference for the caller, and the @channel in its
+ * address, if it has one.
+ */
+static struct sock *myproto_dgram_dest(struct sock *sk,
+				       const struct msghdr *msg, u32 *channel)
+{
+	struct sock *peer;
+	int err;
+
+	if (!msg->msg_namelen) {
+		rcu_read_lock();
+		/* One that is gone has been replaced already. */
+		do {
+			peer = rcu_dereference(myproto_sk(sk)->peer);
+		} while (peer && !refcount_inc_not_zero(&peer->sk_refcnt));
+		rcu_read_unlock();
+		return peer ? : ERR_PTR(-EDESTADDRREQ);
+	}
+
+	err = myproto_addr_channel(msg->msg_name, msg->msg_namelen, channel);
+	if (err)
+		return ERR_PTR(err);
+
+	/* So that there can be an answer */
+	if (!myproto_channel(sk)) {
+		lock_sock(sk);
+		err = myproto_channel_autobind(sk, MYPROTO_CHANNEL_ANY);
+		release_sock(sk);
+		if (err)
+			return ERR_PTR(err);
+	}
+	return myproto_dgram_lookup(sk, *channel);
+}
+
+/**
+ * myproto_dgram_sendmsg - send(2), sendto(2) and their relatives
+ * @sock: the socket; if it is unbound and there is an address, it gets a free
+ *	channel
+ * @msg: the message; without an address it goes to the socket that @sock is
+ *	associated with, and MYPROTO_CHANNEL_ANY stands for the default channel
+ * @len: its length in bytes, which may be 0
+ *
+ * What is sent is charged to the receiver, against its SO_RCVBUF.
+ *
+ * Context: Process context. May sleep.
+ * Return: @len, or -EOPNOTSUPP for MSG_OOB, -EINVAL or -EAFNOSUPPORT when the
+ * address is not valid, -EDESTADDRREQ when there is none to send to,
+ * -ECONNREFUSED when nobody is there, -EPROTOTYPE when it is a socket of
+ * another type, -EPERM when it is associated with another socket, -EMSGSIZE
+ * when the message is longer than SO_SNDBUF here, SO_RCVBUF there or
+ * MYPROTO_MESSAGE_MAX, -EPIPE when one of the two has been shut down, -EAGAIN
+ * when there is no room and no time left, what a signal gives, what bind() and
+ * myproto_scm_send() say, -EFAULT, -ENOMEM or -ENOBUFS.
+ */
+int myproto_dgram_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
+{
+	struct sock *sk = sock->sk, *peer;
+	u32 channel = 0;
+	int err;
+
+	if (msg->msg_flags & MSG_OOB) {
+		err = -EOPNOTSUPP;
+		goto out;
+	}
+
+	peer = myproto_dgram_dest(sk, msg, &channel);
+	if (IS_ERR(peer)) {
+		err = PTR_ERR(peer);
+		goto out;
+	}
+	err = myproto_message_sendmsg(sock, peer, msg, len);
+	sock_put(peer);
+out:
+	trace_myproto_sendmsg(sk, channel, len, msg->msg_flags, err);
+	return err;
+}
+
+/* Whether a peek that begins @off bytes after the beginning of @skb is past its
+ * end. A message without a byte is past when it has been peeked at.
+ */
+static bool myproto_peek_past(const struct sk_buff *skb, int off)
+{
+	return off >= (int)skb->len && (off || skb->peeked);
+}
+
+/* The next message for @sk, taken off the queue, or one more reference to it if
+ * it is to be peeked at. With SO_PEEK_OFF, *@off says where to begin in it.
+ * Without one, *@err says why.
+ */
+static struct sk_buff *myproto_message_take(struct sock *sk, bool peek,
+					    int *off, int *err)
+{
+	struct sk_buff_head *queue = &sk->sk_receive_queue;
+	struct myproto_sock *msk = myproto_sk(sk);
+	int skip = peek ? READ_ONCE(sk->sk_peek_off) : -1;
+	struct sk_buff *skb;
+
+	*off = 0;
+	spin_lock(&queue->lock);
+	skb = skb_peek(queue);
+	while (skip >= 0 && skb && myproto_peek_past(skb, skip)) {
+		skip -= skb->len;
+		skb = skb_peek_next(skb, queue);
+	}
+
+	if (!skb && READ_ONCE(sk->sk_err)) {
+		*err = sock_error(sk);
+	} else if (!skb) {
+		*err = sk->sk_shutdown & RCV_SHUTDOWN ? 0 : -EAGAIN;
+	} else if (peek) {
+		skb_get(skb);
+		skb->peeked = 1;
+		*off = max(skip, 0);
+	} else {
+		__skb_unlink(skb, queue);
+		WRITE_ONCE(msk->inq, msk->inq - skb->len);
+		myproto_rx_charge(sk, -skb->truesize);
+		sk_peek_offset_bwd(sk, skb->len);
+	}
+	spin_unlock(&queue->lock);
+
+	if (skb && !peek)
+		myproto_wake_room(sk);
+	return skb;
+}
+
+/* Sleep until there is a message for @sk, or it will not get one. */
+static struct sk_buff *myproto_message_wait(struct sock *sk, bool peek,
+					    int *off, long timeo, int *err)
+{
+	DEFINE_WAIT_FUNC(wait, woken_wake_function);
+	struct sk_buff *skb;
+	int why = 0;
+
+	/* Who only peeks leaves the message to somebody else, who is to be
+	 * woken too.
+	 */
+	if (peek)
+		add_wait_queue(sk_sleep(sk), &wait);
+	else
+		add_wait_queue_exclusive(sk_sleep(sk), &wait);
+	for (;;) {
+		skb = myproto_message_take(sk, peek, off, err);
+		if (skb || *err != -EAGAIN)
+			break;
+		why = timeo ? sock_intr_errno(timeo) : -EAGAIN;
+		if (!timeo || signal_pending(current))
+			break;
+		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
+	}
+	remove_wait_queue(sk_sleep(sk), &wait);
+	if (skb || *err != -EAGAIN)
+		return skb;
+
+	/* If there was a wake-up after the last look, nobody else got it. */
+	skb = myproto_message_take(sk, peek, off, err);
+	if (!skb && *err == -EAGAIN)
+		*err = why;
+	return skb;
+}
+
+static struct sk_buff *myproto_message_get(struct sock *sk, int flags, int *off,
+					   int *err)
+{
+	bool peek = flags & MSG_PEEK;
+	struct sk_buff *skb;
+	long timeo;
+
+	skb = myproto_message_take(sk, peek, off, err);
+	if (skb || *err != -EAGAIN)
+		return skb;
+
+	timeo = sock_rcvtimeo(sk, flags & MSG_DONTWAIT);
+	if (!timeo)
+		return NULL;
+	return myproto_message_wait(sk, peek, off, timeo, err);
+}
+
+/* Copy the message @skb from @off on to the reader, and say what is to be said
+ * of it. Returns what recvmsg() returns.
+ */
+static int myproto_message_copy(struct socket *sock, struct msghdr *msg,
+				struct sk_buff *skb, int off, int len,
+				int flags)
+{
+	DECLARE_SOCKADDR(struct sockaddr_my *, smy, msg->msg_name);
+	int left = skb->len - off, copied = min(left, len), err;
+
+	err = skb_copy_datagram_msg(skb, off, msg, copied);
+	if (err)
+		return err;
+
+	if (copied < left)
+		msg->msg_flags |= MSG_TRUNC;
+	if (MYPROTO_CB(skb)->eor)
+		msg->msg_flags |= MSG_EOR;
+	if (smy && MYPROTO_CB(skb)->channel) {
+		*smy = (struct sockaddr_my) {
+			.smy_family	= AF_MYPROTO,
+			.smy_channel	= MYPROTO_CB(skb)->channel,
+		};
+		msg->msg_namelen = sizeof(*smy);
+	}
+	myproto_scm_recv(sock, msg, skb, flags);
+
+	if (flags & MSG_PEEK)
+		sk_peek_offset_fwd(sock->sk, copied);
+	return flags & MSG_TRUNC ? left : copied;
+}
+
+static int myproto_message_recvmsg(struct socket *sock, struct msghdr *msg,
+				   size_t len, int flags)
+{
+	struct sk_buff *skb;
+	int off, err;
+
+	if (flags & MSG_OOB)
+		return -EOPNOTSUPP;
+
+	skb = myproto_message_get(sock->sk, flags, &off, &err);
+	if (!skb)
+		return err;
+
+	err = myproto_message_copy(sock, msg, skb, off,
+				   min_t(size_t, len, INT_MAX), flags);
+	consume_skb(skb);
+	return err;
+}
+
+/**
+ * myproto_seqpacket_recvmsg - recv(2) and its relatives
+ * @sock: a connected socket
+ * @msg: where to copy to; the address is the sender's channel, if it has one
+ * @len: how many bytes at most; the rest of the message is lost
+ * @flags: MSG_DONTWAIT, MSG_PEEK and MSG_TRUNC matter
+ *
+ * Context: Process context. May sleep.
+ * Return: how many bytes were copied, or with MSG_TRUNC how long the message
+ * is, 0 at the end of the connection, or -ENOTCONN, -EOPNOTSUPP for MSG_OOB,
+ * -ECONNRESET when the peer was closed with messages unread, -EAGAIN when there
+ * is no message and no time left, what a signal gives, or -EFAULT, in which
+ * case the message is lost.
+ */
+int myproto_seqpacket_recvmsg(struct socket *sock, struct msghdr *msg,
+			      size_t len, int flags)
+{
+	struct sock *sk = sock->sk;
+	int err = -ENOTCONN;
+
+	if (myproto_peer(sk))
+		err = myproto_message_recvmsg(sock, msg, len, flags);
+	trace_myproto_recvmsg(sk, 0, len, flags, err);
+	return err;
+}
+
+/**
+ * myproto_dgram_recvmsg - recv(2), recvfrom(2) and their relatives
+ * @sock: the socket
+ * @msg: where to copy to; the address is the sender's channel, if it has one
+ * @len: how many bytes at most; the rest of the message is lost
+ * @flags: MSG_DONTWAIT, MSG_PEEK and MSG_TRUNC matter
+ *
+ * Context: Process context. May sleep.
+ * Return: how many bytes were copied, or with MSG_TRUNC how long the message
+ * is, 0 when there is none and none will come after shutdown(), or -EOPNOTSUPP
+ * for MSG_OOB, -EAGAIN when there is no message and no time left, what a signal
+ * gives, or -EFAULT, in which case the message is lost.
+ */
+int myproto_dgram_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
+			  int flags)
+{
+	int err = myproto_message_recvmsg(sock, msg, len, flags);
+
+	trace_myproto_recvmsg(sock->sk, 0, len, flags, err);
+	return err;
+}
+
+/* Associate @sk with @peer, or with nobody if that is NULL. Consumes the
+ * caller's reference to @peer.
+ */
+static void myproto_dgram_associate(struct sock *sk, struct sock *peer)
+{
+	struct myproto_sock *msk = myproto_sk(sk);
+	struct sock *old;
+
+	spin_lock(&sk->sk_receive_queue.lock);
+	old = myproto_peer_locked(sk);
+	if (old)
+		myproto_relay_del(&msk->room_relay, old);
+	rcu_assign_pointer(msk->peer, peer);
+	WRITE_ONCE(sk->sk_state, peer ? TCP_ESTABLISHED : TCP_CLOSE);
+	spin_unlock(&sk->sk_receive_queue.lock);
+
+	/* To poll() it looks different now, and to who waits to send here. */
+	sk->sk_state_change(sk);
+	wake_up_interruptible_all(&msk->room_wait);
+	if (old)
+		sock_put(old);
+}
+
+/* The socket at @channel that @sk may be associated with, with a reference. */
+static struct sock *myproto_dgram_find_peer(struct sock *sk, u32 channel)
+{
+	struct sock *peer = myproto_dgram_lookup(sk, channel);
+	struct sock *other;
+
+	if (IS_ERR(peer))
+		return peer;
+
+	other = rcu_access_pointer(myproto_sk(peer)->peer);
+	if (other && other != sk) {
+		sock_put(peer);
+		return ERR_PTR(-EPERM);
+	}
+	return peer;
+}
+
+/**
+ * myproto_dgram_connect - connect(2)
+ * @sock: the socket; if unbound, it gets a free channel
+ * @addr: whom to send to from now on, and to receive from alone;
+ *	MYPROTO_CHANNEL_ANY stands for the default channel; AF_UNSPEC ends it
+ * @addr_len: length of @addr in bytes
+ * @flags: not used
+ *
+ * It is the socket that is bound there now that @sock is associated with, not
+ * one that takes its place. What is on the queue already stays there.
+ *
+ * Context: Process context. May sleep.
+ * Return: 0, -EINVAL or -EAFNOSUPPORT when the address is not valid,
+ * -ECONNREFUSED when nobody is there, -EPROTOTYPE when it is a socket of
+ * another type, -EPERM when it is associated with another socket, or what
+ * bind() says.
+ */
+int myproto_dgram_connect(struct socket *sock, struct sockaddr_unsized *addr,
+			  int addr_len, int flags)
+{
+	struct sock *sk = sock->sk, *peer = NULL;
+	u32 channel = 0;
+	int err = 0;
+
+	lock_sock(sk);
+	if (addr_len < (int)sizeof(addr->sa_family) ||
+	    addr->sa_family != AF_UNSPEC) {
+		err = myproto_addr_channel(addr, addr_len, &channel);
+		if (err)
+			goto out;
+		err = myproto_channel_autobind(sk, MYPROTO_CHANNEL_ANY);
+		if (err)
+			goto out;
+		peer = myproto_dgram_find_peer(sk, channel);
+		if (IS_ERR(peer)) {
+			err = PTR_ERR(peer);
+			goto out;
+		}
+	}
+	myproto_dgram_associate(sk, peer);
+out:
+	release_sock(sk);
+	trace_myproto_connect(sk, channel, err);
+	return err;
+}

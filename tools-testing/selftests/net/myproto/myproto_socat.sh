@@ -1,0 +1,194 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# AF_MYPROTO by a program that knows nothing of it: socat's generic addresses
+# take the number of the family and the address as it is in memory.
+
+# shellcheck disable=SC2317,SC2329 # the tests are called through run()
+
+DIR="$(dirname "$(readlink -f "$0")")"
+
+# shellcheck source=../../kselftest/ktap_helpers.sh
+. "$DIR"/../../kselftest/ktap_helpers.sh
+
+FAMILY=46
+SOCK_DGRAM=2
+SOCK_SEQPACKET=5
+
+# Seconds: as long as socat waits for an answer, and other things may take
+LONG=20
+
+# What follows the family in a struct sockaddr_my, whose bytes are the host's
+address()
+{
+	local hex
+
+	hex="$(printf '%08x' "$1")"
+	if [ "$(printf '\1\0' | od -An -tu2 | tr -d ' ')" = 1 ]; then
+		hex="${hex:6:2}${hex:4:2}${hex:2:2}${hex:0:2}"
+	fi
+	echo "x0000$hex"
+}
+
+# Run a command until it succeeds: the other side may not be there yet.
+retry()
+{
+	local end=$((SECONDS + LONG))
+
+	until "$@"; do
+		[ "$SECONDS" -lt "$end" ] || return 1
+		sleep 0.1
+	done
+}
+
+# The file goes there, the answer comes back. $1: the server's channel, $2:
+# options of both sides, $3: options of the client
+file_and_answer()
+{
+	local addr ret=0 server
+
+	addr="$(address "$1")"
+	rm -f "$TMP"/received "$TMP"/answered
+	socat -t "$LONG" "SOCKET-LISTEN:$FAMILY:0:$addr$2" \
+		SYSTEM:"cat > $TMP/received; cat $TMP/answer" &
+	server=$!
+	socat -t "$LONG" STDIO \
+		"SOCKET-CONNECT:$FAMILY:0:$addr$2$3,retry=200,interval=0.1" \
+		< "$TMP"/file > "$TMP"/answered || ret=1
+	wait "$server" || ret=1
+	cmp "$TMP"/file "$TMP"/received || ret=1
+	cmp "$TMP"/answer "$TMP"/answered || ret=1
+	return "$ret"
+}
+
+stream()
+{
+	file_and_answer 5001
+}
+
+seqpacket()
+{
+	file_and_answer 5002 ",type=$SOCK_SEQPACKET"
+}
+
+# The client's channel is one that it asks for.
+stream_from_channel()
+{
+	file_and_answer 5003 "" ",bind=$(address 5004)"
+}
+
+send_file()
+{
+	socat -u "OPEN:$TMP/file" \
+		"SOCKET-SENDTO:$FAMILY:$SOCK_DGRAM:0:$1" 2> /dev/null
+}
+
+# The receiver ends when it has got as much as the file has.
+dgram_file()
+{
+	local addr ret=0 receiver size
+
+	addr="$(address 5005)"
+	size="$(stat -c %s "$TMP"/file)"
+	rm -f "$TMP"/received
+	socat -u "SOCKET-RECV:$FAMILY:$SOCK_DGRAM:0:$addr,readbytes=$size" \
+		"CREATE:$TMP/received" &
+	receiver=$!
+	retry send_file "$addr" || ret=1
+	[ "$ret" -eq 0 ] || kill "$receiver"
+	wait "$receiver" || ret=1
+	cmp "$TMP"/file "$TMP"/received || ret=1
+	return "$ret"
+}
+
+ask()
+{
+	echo question | socat -t "$LONG" STDIO \
+		"SOCKET-SENDTO:$FAMILY:$SOCK_DGRAM:0:$1,readbytes=9" \
+		2> /dev/null | grep -qx QUESTION
+}
+
+# A server answers one datagram, to where it came from.
+dgram_answer()
+{
+	local addr ret=0 server
+
+	addr="$(address 5006)"
+	socat -t "$LONG" "SOCKET-RECVFROM:$FAMILY:$SOCK_DGRAM:0:$addr" \
+		SYSTEM:'head -n 1 | tr a-z A-Z' &
+	server=$!
+	retry ask "$addr" || ret=1
+	[ "$ret" -eq 0 ] || kill "$server"
+	wait "$server" || ret=1
+	return "$ret"
+}
+
+say()
+{
+	echo hello | socat -t "$LONG" STDIO \
+		"SOCKET-DATAGRAM:$FAMILY:$SOCK_DGRAM:0:$2,bind=$1,readbytes=6" \
+		2> /dev/null | grep -qx HELLO
+}
+
+# Two that are bound, each of which sends to the other
+dgram_both_ways()
+{
+	local one ret=0 two listener
+
+	one="$(address 5007)"
+	two="$(address 5008)"
+	socat -t "$LONG" \
+		"SOCKET-DATAGRAM:$FAMILY:$SOCK_DGRAM:0:$two,bind=$one,readbytes=6" \
+		SYSTEM:'tr a-z A-Z' &
+	listener=$!
+	retry say "$two" "$one" || ret=1
+	[ "$ret" -eq 0 ] || kill "$listener"
+	wait "$listener" || ret=1
+	return "$ret"
+}
+
+nobody_there()
+{
+	socat -u OPEN:/dev/null "SOCKET-CONNECT:$FAMILY:0:$(address 5009)" \
+		2>&1 | grep -q "Connection refused"
+}
+
+run()
+{
+	if "$1" > "$TMP"/log 2>&1; then
+		ktap_test_pass "$1"
+	else
+		sed 's/^/# /' "$TMP"/log
+		ktap_test_fail "$1"
+	fi
+}
+
+skip_all()
+{
+	ktap_skip_all "$1"
+	exit "$KSFT_SKIP"
+}
+
+ktap_print_header
+
+command -v socat > /dev/null || skip_all "no socat"
+socat -u OPEN:/dev/null "SOCKET-CONNECT:$FAMILY:0:$(address 5009)" 2>&1 |
+	grep -q "not supported by protocol" &&
+	skip_all "no AF_MYPROTO here: CONFIG_MYPROTO not set?"
+
+TMP="$(mktemp -d "${TMPDIR:-/tmp}/myproto_socat.XXXXXX")" || exit "$KSFT_FAIL"
+trap 'rm -rf "$TMP"' EXIT
+head -c 300000 /dev/urandom > "$TMP"/file
+head -c 70001 /dev/urandom > "$TMP"/answer
+
+ktap_set_plan 7
+
+run stream
+run stream_from_channel
+run seqpacket
+run dgram_file
+run dgram_answer
+run dgram_both_ways
+run nobody_there
+
+ktap_finished
