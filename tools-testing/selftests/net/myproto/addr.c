@@ -86,7 +86,7 @@ TEST_F(type, socket_protocol_eprotonosupport)
 		  err_of(socket(AF_MYPROTO, my_type, AF_MYPROTO)));
 }
 
-/* The checks of an address that bind(), connect() and sendto() have in common */
+/* The checks of an address that bind(), connect() and sendto() share */
 
 static const struct address {
 	const char *name;

@@ -202,7 +202,7 @@ TEST_F(any, sockets_go)
 
 	if (before < 0)
 		SKIP(return, "no /proc/net/protocols");
-	for (i = 0; i < 100; i++) {
+	for (i = 0; i < 30; i++) {
 		link_make(_metadata, &link, variant->type, variant->made);
 		link_expect_send(_metadata, &link, 0, "unread");
 		link_expect_send(_metadata, &link, 1, "unread");
@@ -259,7 +259,7 @@ TEST_F(any, never_accepted_go)
 
 /* Memory control groups */
 
-#define GROUP_LINKS	16
+#define GROUP_LINKS	12
 #define MIB		0x100000
 
 FIXTURE(group)
@@ -290,7 +290,7 @@ FIXTURE_VARIANT_ADD(group, stream_small)
 FIXTURE_VARIANT_ADD(group, seqpacket)
 {
 	.type = SOCK_SEQPACKET,
-	.chunk = 1000,
+	.chunk = 3000,
 };
 
 FIXTURE_VARIANT_ADD(group, dgram_large)

@@ -198,7 +198,7 @@ TEST_F(message, lengths_near_page_edges)
 	size_t page = sysconf(_SC_PAGESIZE), n, i;
 
 	for (n = 1; n <= 9; n += 4)
-		for (i = 32; i < 800; i += 32)
+		for (i = 32; i < 800; i += 64)
 			expect_passes(_metadata, &self->link, n * page - i);
 }
 
@@ -1157,7 +1157,7 @@ TEST_F(message, several_senders_in_order)
 {
 	struct link *link = &self->link;
 	struct { int who, n; } in, out;
-	int next[4] = {}, rounds = 150, i;
+	int next[4] = {}, rounds = 60, i;
 	pid_t pid[4];
 
 	set_int_opt(_metadata, link->fd[1], SO_RCVBUF, 5000);
@@ -1199,7 +1199,7 @@ TEST_F(message, ping_pong_of_all_lengths)
 		set_int_opt(_metadata, link->fd[i], SO_RCVBUF, sizeof(out));
 	pid = my_fork(_metadata);
 	if (!pid) {
-		for (i = 0; i < 300; i++) {
+		for (i = 0; i < 120; i++) {
 			n = recv(link->fd[1], in, sizeof(in), 0);
 			if (n < 0 || link_send(link, 1, in, n, 0) != n)
 				_exit(KSFT_FAIL);
@@ -1208,7 +1208,7 @@ TEST_F(message, ping_pong_of_all_lengths)
 	}
 
 	set_timeout(_metadata, link->fd[0], SO_RCVTIMEO, WAIT_MS);
-	for (i = 0; i < 300; i++) {
+	for (i = 0; i < 120; i++) {
 		seed = seed * 1103515245 + 12345;
 		len = (seed >> 8) % sizeof(out);
 		if (i % 2)
@@ -1662,7 +1662,7 @@ TEST_F(message, closed_with_messages_queued)
 	struct link link;
 	int i;
 
-	for (i = 0; i < 50; i++) {
+	for (i = 0; i < 15; i++) {
 		link_make(_metadata, &link, variant->type, variant->made);
 		link_expect_send(_metadata, &link, 0, "unread");
 		link_expect_send(_metadata, &link, 1, "unread");
@@ -2900,7 +2900,7 @@ TEST_F(dgram, sendto_waits_for_room)
 TEST_F(dgram, many_senders_all_arrive)
 {
 	struct { int who, n; } in, out;
-	int next[6] = {}, rounds = 100, i, fd;
+	int next[6] = {}, rounds = 40, i, fd;
 	pid_t pid[6];
 
 	set_int_opt(_metadata, self->fd[1], SO_RCVBUF, 5000);

@@ -14,6 +14,7 @@ DIR="$(dirname "$(readlink -f "$0")")"
 FAMILY=46
 SOCK_DGRAM=2
 SOCK_SEQPACKET=5
+DATAGRAM="SOCKET-DATAGRAM:$FAMILY:$SOCK_DGRAM:0"
 
 # Seconds: as long as socat waits for an answer, and other things may take
 LONG=20
@@ -66,15 +67,10 @@ stream()
 	file_and_answer 5001
 }
 
+# The client has a channel that it asks for.
 seqpacket()
 {
-	file_and_answer 5002 ",type=$SOCK_SEQPACKET"
-}
-
-# The client's channel is one that it asks for.
-stream_from_channel()
-{
-	file_and_answer 5003 "" ",bind=$(address 5004)"
+	file_and_answer 5002 ",type=$SOCK_SEQPACKET" ",bind=$(address 5003)"
 }
 
 send_file()
@@ -125,8 +121,7 @@ dgram_answer()
 
 say()
 {
-	echo hello | socat -t "$LONG" STDIO \
-		"SOCKET-DATAGRAM:$FAMILY:$SOCK_DGRAM:0:$2,bind=$1,readbytes=6" \
+	echo hello | socat -t "$LONG" STDIO "$DATAGRAM:$2,bind=$1,readbytes=6" \
 		2> /dev/null | grep -qx HELLO
 }
 
@@ -137,20 +132,13 @@ dgram_both_ways()
 
 	one="$(address 5007)"
 	two="$(address 5008)"
-	socat -t "$LONG" \
-		"SOCKET-DATAGRAM:$FAMILY:$SOCK_DGRAM:0:$two,bind=$one,readbytes=6" \
+	socat -t "$LONG" "$DATAGRAM:$two,bind=$one,readbytes=6" \
 		SYSTEM:'tr a-z A-Z' &
 	listener=$!
 	retry say "$two" "$one" || ret=1
 	[ "$ret" -eq 0 ] || kill "$listener"
 	wait "$listener" || ret=1
 	return "$ret"
-}
-
-nobody_there()
-{
-	socat -u OPEN:/dev/null "SOCKET-CONNECT:$FAMILY:0:$(address 5009)" \
-		2>&1 | grep -q "Connection refused"
 }
 
 run()
@@ -181,14 +169,12 @@ trap 'rm -rf "$TMP"' EXIT
 head -c 300000 /dev/urandom > "$TMP"/file
 head -c 70001 /dev/urandom > "$TMP"/answer
 
-ktap_set_plan 7
+ktap_set_plan 5
 
 run stream
-run stream_from_channel
 run seqpacket
 run dgram_file
 run dgram_answer
 run dgram_both_ways
-run nobody_there
 
 ktap_finished

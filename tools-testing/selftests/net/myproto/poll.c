@@ -1515,7 +1515,7 @@ TEST(dgram_stress_ended)
 /* Many DGRAM senders, one receiver: each gets its turn. */
 
 #define FAN_IN		8
-#define FAN_IN_EACH	100
+#define FAN_IN_EACH	300
 
 enum fan_in_by { FAN_IN_BLOCK, FAN_IN_POLL, FAN_IN_EDGE };
 
@@ -1592,7 +1592,7 @@ FIXTURE_SETUP(fan_in)
 	self->waiting = shared_memory(_metadata, sizeof(*self->waiting));
 	self->receiver = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
 	channel = my_channel(_metadata, self->receiver);
-	set_rcvbuf(_metadata, self->receiver, 4096);
+	set_rcvbuf(_metadata, self->receiver, 1);
 
 	/* All of them wait when the receiver begins to read. */
 	filler = my_client(_metadata, channel);
