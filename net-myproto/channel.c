@@ -168,7 +168,7 @@ int myproto_channel_autobind(struct sock *sk, u32 channel)
 /**
  * myproto_channel_lookup - find the socket that is bound to a channel
  * @net: the network namespace
- * @channel: the channel
+ * @channel: the channel; MYPROTO_CHANNEL_ANY stands for the default channel
  *
  * Context: Any.
  * Return: the socket, with a reference for the caller, or NULL. It may be
@@ -176,7 +176,10 @@ int myproto_channel_autobind(struct sock *sk, u32 channel)
  */
 struct sock *myproto_channel_lookup(const struct net *net, u32 channel)
 {
-	const struct myproto_key key = { .net = net, .channel = channel };
+	const struct myproto_key key = {
+		.net		= net,
+		.channel	= channel ? : myproto_default_channel(net),
+	};
 	struct myproto_sock *msk;
 
 	rcu_read_lock();

@@ -68,8 +68,8 @@ static void myproto_establish(struct sock *sk, struct sock *peer)
 	rcu_assign_pointer(myproto_sk(sk)->peer, peer);
 }
 
-/* What an accepted socket has from the one that listened: the options of struct
- * sock that make a difference in this family.
+/* What an accepted socket has from the one that listened: limits and time-outs,
+ * and whether it is told who sent something, which may be before accept().
  */
 static void myproto_inherit(struct sock *child, const struct sock *listener)
 {
@@ -241,8 +241,6 @@ int myproto_connect(struct socket *sock, struct sockaddr_unsized *addr,
 	err = myproto_addr_channel(addr, addr_len, &channel);
 	if (err)
 		goto out;
-	if (channel == MYPROTO_CHANNEL_ANY)
-		channel = myproto_default_channel(sock_net(sk));
 
 	lock_sock(sk);
 	timeo = sock_sndtimeo(sk, flags & O_NONBLOCK);

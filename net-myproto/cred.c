@@ -64,9 +64,9 @@ void myproto_copy_peercred(struct sock *sk, struct sock *from)
  * @scm: where to store the credentials that go with it, if any; the caller
  *	gives them up with scm_destroy()
  *
- * Credentials go with it when either side has SO_PASSCRED set, or may set it
- * before it reads because it has not been accepted yet, or when the sender
- * names them.
+ * Credentials go with it when either side has SO_PASSCRED (or SO_PASSSEC) set,
+ * or may set it before it reads because it has not been accepted yet, or when
+ * the sender names them.
  *
  * Context: Process context. May sleep.
  * Return: 0, -EINVAL for what is not known, SCM_RIGHTS among it, or not well

@@ -8,7 +8,6 @@
 
 #include <linux/errno.h>
 #include <linux/filter.h>
-#include <linux/ktime.h>
 #include <linux/minmax.h>
 #include <linux/myproto.h>
 #include <linux/net.h>
@@ -27,7 +26,9 @@
 /* How much one fragment of an skb holds */
 #define MYPROTO_FRAG_SIZE	(PAGE_SIZE << PAGE_ALLOC_COSTLY_ORDER)
 
-/* As many bytes as the fragments of an skb hold in every configuration */
+/* As many bytes as the fragments of an skb hold in every configuration. When
+ * memory is too fragmented for that, or for less, the send fails with ENOBUFS.
+ */
 #define MYPROTO_MESSAGE_MAX	SZ_512K
 
 /* Make an skb of the @len bytes in @msg. */
@@ -89,6 +90,7 @@ static int myproto_message_send(struct sock *sk, struct sock *peer,
 				struct msghdr *msg, int len,
 				const struct scm_cookie *scm)
 {
+	enum skb_drop_reason reason;
 	bool waited = false;
 	struct sk_buff *skb;
 	long timeo;
@@ -113,9 +115,10 @@ static int myproto_message_send(struct sock *sk, struct sock *peer,
 		__net_timestamp(skb);
 
 	/* What the filter drops has been sent all the same. */
-	if (sk_filter(peer, skb)) {
+	reason = sk_filter_reason(peer, skb);
+	if (reason) {
 		sk_drops_inc(peer);
-		kfree_skb(skb);
+		sk_skb_reason_drop(peer, skb, reason);
 		err = len;
 		goto out;
 	}
@@ -198,12 +201,8 @@ int myproto_seqpacket_sendmsg(struct socket *sock, struct msghdr *msg,
 /* The SOCK_DGRAM socket at @channel, with a reference for the caller. */
 static struct sock *myproto_dgram_lookup(struct sock *sk, u32 channel)
 {
-	struct sock *peer;
+	struct sock *peer = myproto_channel_lookup(sock_net(sk), channel);
 
-	if (channel == MYPROTO_CHANNEL_ANY)
-		channel = myproto_default_channel(sock_net(sk));
-
-	peer = myproto_channel_lookup(sock_net(sk), channel);
 	if (!peer)
 		return ERR_PTR(-ECONNREFUSED);
 	if (peer->sk_type != SOCK_DGRAM) {
@@ -299,19 +298,20 @@ static bool myproto_peek_past(const struct sk_buff *skb, int off)
 }
 
 /* The next message for @sk, taken off the queue, or one more reference to it if
- * it is to be peeked at. With SO_PEEK_OFF, *@off says where to begin in it.
- * Without one, *@err says why.
+ * it is to be peeked at. With SO_PEEK_OFF, *@off says where to begin in it, and
+ * the next peek begins @len bytes later. Without a message, *@err says why.
  */
-static struct sk_buff *myproto_message_take(struct sock *sk, bool peek,
+static struct sk_buff *myproto_message_take(struct sock *sk, bool peek, int len,
 					    int *off, int *err)
 {
 	struct sk_buff_head *queue = &sk->sk_receive_queue;
 	struct myproto_sock *msk = myproto_sk(sk);
-	int skip = peek ? READ_ONCE(sk->sk_peek_off) : -1;
 	struct sk_buff *skb;
+	int skip;
 
 	*off = 0;
 	spin_lock(&queue->lock);
+	skip = peek ? READ_ONCE(sk->sk_peek_off) : -1;
 	skb = skb_peek(queue);
 	while (skip >= 0 && skb && myproto_peek_past(skb, skip)) {
 		skip -= skb->len;
@@ -326,6 +326,7 @@ static struct sk_buff *myproto_message_take(struct sock *sk, bool peek,
 		skb_get(skb);
 		skb->peeked = 1;
 		*off = max(skip, 0);
+		sk_peek_offset_fwd(sk, min_t(int, skb->len - *off, len));
 	} else {
 		__skb_unlink(skb, queue);
 		WRITE_ONCE(msk->inq, msk->inq - skb->len);
@@ -340,7 +341,7 @@ static struct sk_buff *myproto_message_take(struct sock *sk, bool peek,
 }
 
 /* Sleep until there is a message for @sk, or it will not get one. */
-static struct sk_buff *myproto_message_wait(struct sock *sk, bool peek,
+static struct sk_buff *myproto_message_wait(struct sock *sk, bool peek, int len,
 					    int *off, long timeo, int *err)
 {
 	DEFINE_WAIT_FUNC(wait, woken_wake_function);
@@ -355,7 +356,7 @@ static struct sk_buff *myproto_message_wait(struct sock *sk, bool peek,
 	else
 		add_wait_queue_exclusive(sk_sleep(sk), &wait);
 	for (;;) {
-		skb = myproto_message_take(sk, peek, off, err);
+		skb = myproto_message_take(sk, peek, len, off, err);
 		if (skb || *err != -EAGAIN)
 			break;
 		why = timeo ? sock_intr_errno(timeo) : -EAGAIN;
@@ -368,27 +369,27 @@ static struct sk_buff *myproto_message_wait(struct sock *sk, bool peek,
 		return skb;
 
 	/* If there was a wake-up after the last look, nobody else got it. */
-	skb = myproto_message_take(sk, peek, off, err);
+	skb = myproto_message_take(sk, peek, len, off, err);
 	if (!skb && *err == -EAGAIN)
 		*err = why;
 	return skb;
 }
 
-static struct sk_buff *myproto_message_get(struct sock *sk, int flags, int *off,
-					   int *err)
+static struct sk_buff *myproto_message_get(struct sock *sk, int len, int flags,
+					   int *off, int *err)
 {
 	bool peek = flags & MSG_PEEK;
 	struct sk_buff *skb;
 	long timeo;
 
-	skb = myproto_message_take(sk, peek, off, err);
+	skb = myproto_message_take(sk, peek, len, off, err);
 	if (skb || *err != -EAGAIN)
 		return skb;
 
 	timeo = sock_rcvtimeo(sk, flags & MSG_DONTWAIT);
 	if (!timeo)
 		return NULL;
-	return myproto_message_wait(sk, peek, off, timeo, err);
+	return myproto_message_wait(sk, peek, len, off, timeo, err);
 }
 
 /* Copy the message @skb from @off on to the reader, and say what is to be said
@@ -402,8 +403,11 @@ static int myproto_message_copy(struct socket *sock, struct msghdr *msg,
 	int left = skb->len - off, copied = min(left, len), err;
 
 	err = skb_copy_datagram_msg(skb, off, msg, copied);
-	if (err)
+	if (err) {
+		if (flags & MSG_PEEK)
+			sk_peek_offset_bwd(sock->sk, copied);
 		return err;
+	}
 
 	if (copied < left)
 		msg->msg_flags |= MSG_TRUNC;
@@ -418,26 +422,20 @@ static int myproto_message_copy(struct socket *sock, struct msghdr *msg,
 	}
 	myproto_scm_recv(sock, msg, skb, flags);
 
-	if (flags & MSG_PEEK)
-		sk_peek_offset_fwd(sock->sk, copied);
 	return flags & MSG_TRUNC ? left : copied;
 }
 
 static int myproto_message_recvmsg(struct socket *sock, struct msghdr *msg,
-				   size_t len, int flags)
+				   int len, int flags)
 {
 	struct sk_buff *skb;
 	int off, err;
 
-	if (flags & MSG_OOB)
-		return -EOPNOTSUPP;
-
-	skb = myproto_message_get(sock->sk, flags, &off, &err);
+	skb = myproto_message_get(sock->sk, len, flags, &off, &err);
 	if (!skb)
 		return err;
 
-	err = myproto_message_copy(sock, msg, skb, off,
-				   min_t(size_t, len, INT_MAX), flags);
+	err = myproto_message_copy(sock, msg, skb, off, len, flags);
 	consume_skb(skb);
 	return err;
 }
@@ -460,10 +458,16 @@ int myproto_seqpacket_recvmsg(struct socket *sock, struct msghdr *msg,
 			      size_t len, int flags)
 {
 	struct sock *sk = sock->sk;
-	int err = -ENOTCONN;
+	int err;
 
-	if (myproto_peer(sk))
-		err = myproto_message_recvmsg(sock, msg, len, flags);
+	if (flags & MSG_OOB)
+		err = -EOPNOTSUPP;
+	else if (!myproto_peer(sk))
+		err = -ENOTCONN;
+	else
+		err = myproto_message_recvmsg(sock, msg,
+					      min_t(size_t, len, INT_MAX),
+					      flags);
 	trace_myproto_recvmsg(sk, 0, len, flags, err);
 	return err;
 }
@@ -484,8 +488,12 @@ int myproto_seqpacket_recvmsg(struct socket *sock, struct msghdr *msg,
 int myproto_dgram_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 			  int flags)
 {
-	int err = myproto_message_recvmsg(sock, msg, len, flags);
+	int err = -EOPNOTSUPP;
 
+	if (!(flags & MSG_OOB))
+		err = myproto_message_recvmsg(sock, msg,
+					      min_t(size_t, len, INT_MAX),
+					      flags);
 	trace_myproto_recvmsg(sock->sk, 0, len, flags, err);
 	return err;
 }

@@ -15,7 +15,6 @@
 #include <net/net_namespace.h>
 #include <net/netns/generic.h>
 #include <net/sock.h>
-#include <net/tcp_states.h>
 
 struct ctl_table_header;
 struct pipe_inode_info;
@@ -35,8 +34,9 @@ struct scm_cookie;
  * The queue lock, sk_receive_queue.lock, is for what others do to a socket:
  * sk_shutdown, sk_err, the connections that wait in a listening socket, and the
  * data that was sent and what is charged for it. It is a plain spinlock, for
- * nothing here runs in interrupts. Nobody ever holds two of them, and nobody is
- * woken or touches user memory under it.
+ * nothing here runs in interrupts. The sk_peer_lock nests inside it. Nobody
+ * ever holds two queue locks, and nobody is woken or touches user memory under
+ * one.
  *
  * The mutexes tx_mutex and rx_mutex are those of SOCK_STREAM. Each lets one
  * thread at a time send from a socket and read from it. Whoever sleeps for room
@@ -52,8 +52,7 @@ struct scm_cookie;
  * A sender that finds no room sleeps at its own socket, where shutdown() finds
  * it too, and leaves a struct myproto_relay at the receiver's room_wait. The
  * lock of room_wait nests inside the queue lock of the sender, and is held
- * while the relays call sk_write_space(). The sk_peer_lock nests inside a queue
- * lock as well.
+ * while the relays call sk_write_space().
  *
  * sk_state becomes TCP_LISTEN, and TCP_CLOSE at the end, under the queue lock.
  *
@@ -138,8 +137,8 @@ struct myproto_relay {
  *	the listening socket
  * @room_wait: where others wait for room, in @accept_queue if the socket
  *	listens, in the receive buffer otherwise
- * @room_relay: wakes who polls this socket when @peer has room; put at the
- *	peer's @room_wait and taken away under the queue lock
+ * @room_relay: wakes who polls this socket when @peer has room; it moves from
+ *	one peer to another under the queue lock
  * @tx_mutex: orders senders of a stream; protects sk_frag
  * @rx_mutex: orders readers of a stream; protects @rx_queue and @rx_off
  * @rx_queue: received data that a reader has taken over

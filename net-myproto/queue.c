@@ -9,6 +9,7 @@
 #include <linux/wait.h>
 #include <asm/ioctls.h>
 #include <net/sock.h>
+#include <net/tcp_states.h>
 
 #include "myproto.h"
 
@@ -123,9 +124,10 @@ static int myproto_tx_look(const struct sock *sk, struct sock *peer)
 }
 
 /* Look whether @sk could send to its peer. If it would have to wait, -EAGAIN,
- * then sk_write_space() says when it no longer would.
+ * then sk_write_space() says when it no longer would. This is about the peer
+ * @want alone, unless that is NULL: of others it says -EAGAIN and no more.
  */
-static int myproto_tx_arm(struct sock *sk)
+static int myproto_tx_arm(struct sock *sk, const struct sock *want)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 	struct sock *peer;
@@ -136,13 +138,15 @@ static int myproto_tx_arm(struct sock *sk)
 
 	spin_lock(&sk->sk_receive_queue.lock);
 	peer = myproto_peer_locked(sk);
+	if (want && want != peer)
+		peer = NULL;
 	if (peer) {
 		sock_hold(peer);
 		myproto_relay_add(&msk->room_relay, peer, false);
 	}
 	spin_unlock(&sk->sk_receive_queue.lock);
 	if (!peer)
-		return 0;
+		return want ? -EAGAIN : 0;
 
 	err = myproto_tx_look(sk, peer);
 	sock_put(peer);
@@ -171,7 +175,7 @@ bool myproto_writable(struct sock *sk)
 	room = !peer || myproto_rx_room(peer) > 0;
 	rcu_read_unlock();
 
-	return room || myproto_tx_arm(sk) != -EAGAIN;
+	return room || myproto_tx_arm(sk, NULL) != -EAGAIN;
 }
 
 /* Sleep until @sk can send to @peer or has to give up. */
@@ -229,9 +233,7 @@ int myproto_wait_room(struct sock *sk, struct sock *peer, long *timeo)
 	else
 		err = myproto_tx_look(sk, peer);
 
-	if (err == -EAGAIN && rcu_access_pointer(myproto_sk(sk)->peer) == peer)
-		err = myproto_tx_arm(sk);
-	return err;
+	return err == -EAGAIN ? myproto_tx_arm(sk, peer) : err;
 }
 
 /**

@@ -109,8 +109,8 @@ TRACE_EVENT(myproto_accept,
 		      __entry->skaddr, __entry->newskaddr, __entry->channel,
 		      __entry->peer, __entry->ret));
 
-/* Data: addr is the channel in the address of a datagram, len how many bytes
- * were asked for, and flags are MSG_*
+/* Data: addr is the channel that a datagram is sent to, if it is in an address,
+ * len how many bytes were asked for, and flags are MSG_*
  */
 DECLARE_EVENT_CLASS(myproto_data,
 		    TP_PROTO(const struct sock *sk, u32 addr, size_t len,

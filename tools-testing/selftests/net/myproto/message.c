@@ -1916,6 +1916,18 @@ TEST_F(seqpacket, close_wakes_reader)
 	EXPECT_EQ(0, my_wait(pid));
 }
 
+TEST_F(seqpacket, close_with_unread_wakes_reader_econnreset)
+{
+	struct link *link = &self->link;
+	pid_t pid;
+
+	link_expect_send(_metadata, link, 1, "abc");
+	pid = fork_reader(_metadata, link);
+	link_close(link, 0);
+	EXPECT_EQ(100 + ECONNRESET, my_wait(pid));
+	expect_eof(_metadata, link->fd[1]);
+}
+
 TEST_F(seqpacket, shutdown_wr_wakes_reader)
 {
 	pid_t pid = fork_reader(_metadata, &self->link);
@@ -2995,6 +3007,18 @@ TEST_F(dgram, shutdown_rd_refuses_everybody)
 	expect_eof(_metadata, self->fd[0]);
 }
 
+/* The end is told rather than that there is no room. */
+TEST_F(dgram, shutdown_rd_of_full_queue_epipe)
+{
+	while (!try_sendto(self->fd[1], self->channel[0]))
+		;
+	ASSERT_EQ(EAGAIN, try_sendto(self->fd[1], self->channel[0]));
+	ASSERT_EQ(0, my_connect(self->fd[0], self->channel[2]));
+	EXPECT_EQ(EPERM, try_sendto(self->fd[1], self->channel[0]));
+	ASSERT_EQ(0, shutdown(self->fd[0], SHUT_RD));
+	EXPECT_EQ(EPIPE, try_sendto(self->fd[1], self->channel[0]));
+}
+
 TEST_F(dgram, shutdown_wr_peer_sees_nothing)
 {
 	ASSERT_EQ(0, my_connect(self->fd[0], self->channel[1]));
@@ -3122,6 +3146,18 @@ TEST_F(dgram, socketpair_ends_are_filtered)
 	EXPECT_EQ(EPERM, err_of(my_connect(self->fd[0], channel)));
 	expect_send(_metadata, fd[1], "abc");
 	expect_recv(_metadata, fd[0], "abc");
+}
+
+TEST(unconnected_recv_oob_eopnotsupp)
+{
+	static const int types[] = { SOCK_SEQPACKET, SOCK_DGRAM };
+	char c;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(types); i++)
+		EXPECT_EQ(EOPNOTSUPP,
+			  err_of(recv(type_socket(_metadata, types[i]), &c, 1,
+				      MSG_OOB | MSG_DONTWAIT)));
 }
 
 int main(int argc, char **argv)

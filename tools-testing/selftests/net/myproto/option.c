@@ -1075,6 +1075,26 @@ TEST_F(any, peek_off_moves_back)
 	EXPECT_EQ(0, get_int_opt(_metadata, fd, SO_PEEK_OFF));
 }
 
+/* Who waits for something to peek at sees what comes where the offset is. */
+TEST_F(any, peek_off_moves_back_for_waiter)
+{
+	struct link *link = &self->link;
+	int fd = link->fd[1];
+	char buf[16];
+	pid_t pid;
+
+	link_expect_send(_metadata, link, 0, "0123456789");
+	set_int_opt(_metadata, fd, SO_PEEK_OFF, 10);
+	pid = my_fork(_metadata);
+	if (!pid)
+		_exit(recv(fd, buf, sizeof(buf), MSG_PEEK));
+	EXPECT_TRUE(wait_asleep(pid));
+	EXPECT_EQ(10, recv(fd, buf, 10, MSG_DONTWAIT));
+	link_expect_send(_metadata, link, 0, "abcde");
+	EXPECT_EQ(5, my_wait(pid));
+	EXPECT_EQ(5, get_int_opt(_metadata, fd, SO_PEEK_OFF));
+}
+
 /* A peek ends with the message that it begins in. */
 TEST_F(any, peek_off_over_messages)
 {
@@ -1840,6 +1860,26 @@ TEST_F(splice, close_with_pages_queued)
 					100));
 	link_destroy(&self->link);
 	EXPECT_EQ('a', self->page[0]);
+}
+
+/* What there is will do when there is no room for more. */
+TEST(rcvbuf_shrunk_below_rcvlowat_wakes_poll)
+{
+	char buf[1000] = "";
+	int fd[2], i;
+	pid_t pid;
+
+	ASSERT_EQ(0, socketpair(AF_MYPROTO, SOCK_STREAM, 0, fd));
+	set_int_opt(_metadata, fd[1], SO_RCVLOWAT, 100000);
+	for (i = 0; i < 30; i++)
+		ASSERT_EQ((ssize_t)sizeof(buf), write(fd[0], buf, sizeof(buf)));
+	pid = my_fork(_metadata);
+	if (!pid)
+		_exit(!(poll_for(fd[1], POLLIN, WAIT_MS) & POLLIN));
+	EXPECT_TRUE(wait_asleep(pid));
+	set_int_opt(_metadata, fd[1], SO_RCVBUF, 4096);
+	EXPECT_EQ(0, my_wait(pid));
+	EXPECT_EQ(POLLIN, poll_now(fd[1]) & POLLIN);
 }
 
 int main(int argc, char **argv)

@@ -426,8 +426,9 @@ static void check_refused_or_waiting(struct __test_metadata *_metadata,
 {
 	EXPECT_TRUE(one_of(race->err[0], 0, ECONNREFUSED));
 	EXPECT_EQ(0, race->err[1]);
+	race->fd[3] = my_socket(_metadata);
 	EXPECT_EQ(ECONNREFUSED,
-		  err_of(my_connect(my_socket(_metadata), race->channel[1])));
+		  err_of(my_connect(race->fd[3], race->channel[1])));
 	EXPECT_EQ(0, peer_closes(race));
 	EXPECT_EQ(race->err[0] ? ENOTCONN : ECONNRESET, try_recv(race->fd[0]));
 }
