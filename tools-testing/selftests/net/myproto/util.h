@@ -297,12 +297,17 @@ static inline void expect_eof(struct __test_metadata *_metadata, int fd)
 	EXPECT_EQ(0, recv(fd, &c, 1, MSG_DONTWAIT));
 }
 
-/* What poll() says about @fd, waiting at most @ms for one of @events */
+/* What poll() says about @fd, waiting less than @ms for one of @events. At the
+ * end of the time it looks again, which is not the same as being woken.
+ */
 static inline int poll_for(int fd, int events, int ms)
 {
 	struct pollfd pfd = { .fd = fd, .events = events };
+	long end = now_ms() + ms;
 
-	return poll(&pfd, 1, ms) < 0 ? -1 : pfd.revents;
+	if (poll(&pfd, 1, ms) < 0)
+		return -1;
+	return ms > 0 && now_ms() >= end ? 0 : pfd.revents;
 }
 
 static inline int poll_now(int fd)
