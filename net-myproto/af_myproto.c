@@ -183,6 +183,8 @@ static struct proto myproto_proto = {
 	.name		= "MYSOCK",
 	.owner		= THIS_MODULE,
 	.obj_size	= sizeof(struct myproto_sock),
+	.useroffset	= offsetof(struct myproto_sock, line),
+	.usersize	= sizeof_field(struct myproto_sock, line),
 	.ioctl		= myproto_sk_ioctl,
 };
 
@@ -216,10 +218,8 @@ struct sock *myproto_sk_alloc(struct net *net, struct socket *sock, int type,
 
 	msk = myproto_sk(sk);
 	INIT_LIST_HEAD(&msk->accept_queue);
-	INIT_LIST_HEAD(&msk->accept_node);
 	init_waitqueue_head(&msk->room_wait);
 	myproto_relay_init(&msk->room_relay, sk);
-	mutex_init(&msk->tx_mutex);
 	mutex_init(&msk->rx_mutex);
 	__skb_queue_head_init(&msk->rx_queue);
 

@@ -15,7 +15,7 @@
 static const struct rhashtable_params myproto_table_params = {
 	.head_offset		= offsetof(struct myproto_sock, node),
 	.key_offset		= offsetof(struct myproto_sock, key),
-	.key_len		= offsetofend(struct myproto_key, channel),
+	.key_len		= sizeof(struct myproto_key),
 	.automatic_shrinking	= true,
 };
 

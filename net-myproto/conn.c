@@ -3,7 +3,6 @@
 
 #include <linux/errno.h>
 #include <linux/list.h>
-#include <linux/mm.h>
 #include <linux/myproto.h>
 #include <linux/net.h>
 #include <linux/poll.h>
@@ -110,7 +109,7 @@ static int myproto_queue_child(struct sock *sk, struct sock *child,
 		myproto_copy_peercred(sk, listener);
 		myproto_establish(child, sk);
 		myproto_establish(sk, child);
-		list_add_tail(&myproto_sk(child)->accept_node,
+		list_add_tail(&myproto_sk(child)->room_relay.entry,
 			      &mlistener->accept_queue);
 		sk_acceptq_added(listener);
 	}
@@ -283,9 +282,9 @@ static struct sock *myproto_dequeue_child(struct sock *sk)
 
 	spin_lock(&sk->sk_receive_queue.lock);
 	child = list_first_entry_or_null(&msk->accept_queue,
-					 struct myproto_sock, accept_node);
+					 struct myproto_sock, room_relay.entry);
 	if (child) {
-		list_del_init(&child->accept_node);
+		list_del_init(&child->room_relay.entry);
 		sk_acceptq_removed(sk);
 	} else if (sk->sk_state != TCP_LISTEN ||
 		   sk->sk_shutdown & RCV_SHUTDOWN) {
@@ -465,11 +464,12 @@ static bool myproto_purge(struct sock *sk)
 
 	spin_lock(&sk->sk_receive_queue.lock);
 	skb_queue_splice_tail_init(&sk->sk_receive_queue, &msk->rx_queue);
-	WRITE_ONCE(msk->inq, 0);
+	/* There are messages without a byte, and bytes outside the queue. */
+	unread = !skb_queue_empty(&msk->rx_queue) || myproto_inq(sk);
+	WRITE_ONCE(msk->rx_read, msk->rx_total);
 	atomic_set(&sk->sk_rmem_alloc, 0);
 	spin_unlock(&sk->sk_receive_queue.lock);
 
-	unread = !skb_queue_empty(&msk->rx_queue);
 	__skb_queue_purge(&msk->rx_queue);
 	return unread;
 }
@@ -525,15 +525,10 @@ void myproto_close(struct sock *sk, bool reset)
 	list_splice_init(&msk->accept_queue, &children);
 	spin_unlock(&sk->sk_receive_queue.lock);
 
-	list_for_each_entry_safe(child, next, &children, accept_node)
+	list_for_each_entry_safe(child, next, &children, room_relay.entry)
 		myproto_close(&child->sk, true);
 
 	reset |= myproto_purge(sk);
-	/* The peer's reference may keep the socket for long, but not this. */
-	if (sk->sk_frag.page) {
-		put_page(sk->sk_frag.page);
-		sk->sk_frag.page = NULL;
-	}
 	myproto_close_peer(sk, reset);
 	/* Last, so that who is woken sees all that there is to see. */
 	wake_up_interruptible_all(&msk->room_wait);

@@ -57,28 +57,20 @@ void myproto_copy_peercred(struct sock *sk, struct sock *from)
 }
 
 /**
- * myproto_scm_send - look at the control messages of a send
+ * __myproto_scm_send - look at the control messages of a send
  * @sock: the sender
- * @peer: the receiver
  * @msg: what is sent
- * @scm: where to store the credentials that go with it, if any; the caller
- *	gives them up with scm_destroy()
- *
- * Credentials go with it when either side has SO_PASSCRED (or SO_PASSSEC) set,
- * or may set it before it reads because it has not been accepted yet, or when
- * the sender names them.
+ * @scm: where to store the credentials, which the caller gives up with
+ *	scm_destroy()
+ * @wanted: whether they go with it although the sender does not name them
  *
  * Context: Process context. May sleep.
- * Return: 0, -EINVAL for what is not known, SCM_RIGHTS among it, or not well
- * formed, -EPERM for the credentials of others, or -ESRCH.
+ * Return: see myproto_scm_send().
  */
-int myproto_scm_send(struct socket *sock, const struct sock *peer,
-		     struct msghdr *msg, struct scm_cookie *scm)
+int __myproto_scm_send(struct socket *sock, struct msghdr *msg,
+		       struct scm_cookie *scm, bool wanted)
 {
-	return scm_send(sock, msg, scm,
-			READ_ONCE(sock->sk->sk_scm_recv_flags) ||
-			READ_ONCE(peer->sk_scm_recv_flags) ||
-			!READ_ONCE(peer->sk_socket));
+	return scm_send(sock, msg, scm, wanted);
 }
 
 static void myproto_skb_destruct(struct sk_buff *skb)
@@ -89,7 +81,7 @@ static void myproto_skb_destruct(struct sk_buff *skb)
 /**
  * myproto_skb_set_scm - put credentials on data
  * @skb: the data, which takes a reference of its own
- * @scm: the credentials, if any
+ * @scm: the credentials
  *
  * Context: Any.
  */
@@ -125,6 +117,9 @@ void myproto_scm_recv(struct socket *sock, struct msghdr *msg,
 
 	if (!READ_ONCE(sock->sk->sk_scm_recv_flags))
 		return;
-	scm_set_cred(&scm, cb->pid, cb->uid, cb->gid);
+	if (cb->pid)
+		scm_set_cred(&scm, cb->pid, cb->uid, cb->gid);
+	else
+		scm_set_cred(&scm, NULL, INVALID_UID, INVALID_GID);
 	scm_recv(sock, msg, &scm, flags);
 }

@@ -23,9 +23,6 @@
 #include "myproto.h"
 #include "trace.h"
 
-/* How much one fragment of an skb holds */
-#define MYPROTO_FRAG_SIZE	(PAGE_SIZE << PAGE_ALLOC_COSTLY_ORDER)
-
 /* As many bytes as the fragments of an skb hold in every configuration. When
  * memory is too fragmented for that, or for less, the send fails with ENOBUFS.
  */
@@ -33,56 +30,20 @@
 
 /* Make an skb of the @len bytes in @msg. */
 static struct sk_buff *myproto_message_alloc(struct sock *sk,
-					     struct msghdr *msg, size_t len,
+					     struct msghdr *msg, int len,
+					     const struct scm_cookie *scm,
 					     int *err)
 {
-	size_t linear = len;
 	struct sk_buff *skb;
 
-	/* Whole fragments, as far as possible, or there may be too many. */
-	if (len > SKB_MAX_ALLOC)
-		linear = min_t(size_t, len % MYPROTO_FRAG_SIZE, SKB_MAX_ALLOC);
-
-	skb = alloc_skb_with_frags(linear, len - linear,
-				   PAGE_ALLOC_COSTLY_ORDER, err,
-				   sk->sk_allocation);
+	skb = myproto_skb_alloc(sk, msg, len, 0, scm, err);
 	if (!skb)
 		return NULL;
-
-	skb_put(skb, linear);
-	skb->data_len = len - linear;
-	skb->len = len;
-
-	*err = skb_copy_datagram_from_iter(skb, 0, &msg->msg_iter, len);
-	if (*err) {
-		kfree_skb(skb);
-		return NULL;
-	}
 
 	MYPROTO_CB(skb)->channel = myproto_channel(sk);
 	MYPROTO_CB(skb)->eor = sk->sk_type == SOCK_SEQPACKET &&
 			       msg->msg_flags & MSG_EOR;
 	return skb;
-}
-
-/* Give @peer the message @skb, if it can take it. Consumes @skb on success. */
-static int myproto_message_publish(struct sock *sk, struct sock *peer,
-				   struct sk_buff *skb)
-{
-	struct sk_buff_head *queue = &peer->sk_receive_queue;
-	struct myproto_sock *mpeer = myproto_sk(peer);
-	int err;
-
-	spin_lock(&queue->lock);
-	err = myproto_tx_state(sk, peer);
-	if (!err) {
-		myproto_rx_charge(peer, skb->truesize);
-		WRITE_ONCE(mpeer->inq, mpeer->inq + skb->len);
-		sock_skb_set_dropcount(peer, skb);
-		__skb_queue_tail(queue, skb);
-	}
-	spin_unlock(&queue->lock);
-	return err;
 }
 
 /* Send @msg to @peer with the credentials of @scm. Returns @len or an error. */
@@ -107,12 +68,9 @@ static int myproto_message_send(struct sock *sk, struct sock *peer,
 			return err;
 	}
 
-	skb = myproto_message_alloc(sk, msg, len, &err);
+	skb = myproto_message_alloc(sk, msg, len, scm, &err);
 	if (!skb)
 		goto out;
-	myproto_skb_set_scm(skb, scm);
-	if (READ_ONCE(peer->sk_flags) & SK_FLAGS_TIMESTAMP)
-		__net_timestamp(skb);
 
 	/* What the filter drops has been sent all the same. */
 	reason = sk_filter_reason(peer, skb);
@@ -123,18 +81,16 @@ static int myproto_message_send(struct sock *sk, struct sock *peer,
 		goto out;
 	}
 
-	while ((err = myproto_message_publish(sk, peer, skb)) == -EAGAIN) {
+	while ((err = myproto_publish(sk, peer, skb)) == -EAGAIN) {
 		waited = true;
 		err = myproto_wait_room(sk, peer, &timeo);
 		if (err)
 			break;
 	}
-	if (err) {
+	if (err)
 		kfree_skb(skb);
-	} else {
-		peer->sk_data_ready(peer);
+	else
 		err = len;
-	}
 out:
 	/* The wake-up was for one, and there may be room for more. */
 	if (waited)
@@ -147,7 +103,7 @@ static int myproto_message_sendmsg(struct socket *sock, struct sock *peer,
 				   struct msghdr *msg, size_t len)
 {
 	struct sock *sk = sock->sk;
-	struct scm_cookie scm;
+	struct scm_cookie cookie, *scm = &cookie;
 	int err;
 
 	if (READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN)
@@ -159,8 +115,9 @@ static int myproto_message_sendmsg(struct socket *sock, struct sock *peer,
 	err = myproto_scm_send(sock, peer, msg, &scm);
 	if (err)
 		return err;
-	err = myproto_message_send(sk, peer, msg, len, &scm);
-	scm_destroy(&scm);
+	err = myproto_message_send(sk, peer, msg, len, scm);
+	if (scm)
+		scm_destroy(scm);
 	return err;
 }
 
@@ -177,7 +134,7 @@ static int myproto_message_sendmsg(struct socket *sock, struct sock *peer,
  * longer than SO_SNDBUF here, SO_RCVBUF there or MYPROTO_MESSAGE_MAX, -EPIPE
  * with SIGPIPE when the peer takes no more, -EAGAIN when there is no room and
  * no time left, what a signal gives, what myproto_scm_send() says, -EFAULT,
- * -ENOMEM or -ENOBUFS.
+ * or -ENOBUFS.
  */
 int myproto_seqpacket_sendmsg(struct socket *sock, struct msghdr *msg,
 			      size_t len)
@@ -264,7 +221,7 @@ static struct sock *myproto_dgram_dest(struct sock *sk,
  * when the message is longer than SO_SNDBUF here, SO_RCVBUF there or
  * MYPROTO_MESSAGE_MAX, -EPIPE when one of the two has been shut down, -EAGAIN
  * when there is no room and no time left, what a signal gives, what bind() and
- * myproto_scm_send() say, -EFAULT, -ENOMEM or -ENOBUFS.
+ * myproto_scm_send() say, -EFAULT or -ENOBUFS.
  */
 int myproto_dgram_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 {
@@ -305,7 +262,6 @@ static struct sk_buff *myproto_message_take(struct sock *sk, bool peek, int len,
 					    int *off, int *err)
 {
 	struct sk_buff_head *queue = &sk->sk_receive_queue;
-	struct myproto_sock *msk = myproto_sk(sk);
 	struct sk_buff *skb;
 	int skip;
 
@@ -329,8 +285,7 @@ static struct sk_buff *myproto_message_take(struct sock *sk, bool peek, int len,
 		sk_peek_offset_fwd(sk, min_t(int, skb->len - *off, len));
 	} else {
 		__skb_unlink(skb, queue);
-		WRITE_ONCE(msk->inq, msk->inq - skb->len);
-		myproto_rx_charge(sk, -skb->truesize);
+		myproto_rx_done(sk, skb->len, skb->truesize);
 		sk_peek_offset_bwd(sk, skb->len);
 	}
 	spin_unlock(&queue->lock);
@@ -402,7 +357,7 @@ static int myproto_message_copy(struct socket *sock, struct msghdr *msg,
 	DECLARE_SOCKADDR(struct sockaddr_my *, smy, msg->msg_name);
 	int left = skb->len - off, copied = min(left, len), err;
 
-	err = skb_copy_datagram_msg(skb, off, msg, copied);
+	err = myproto_skb_read(skb, off, msg, copied);
 	if (err) {
 		if (flags & MSG_PEEK)
 			sk_peek_offset_bwd(sock->sk, copied);

@@ -38,10 +38,9 @@ struct scm_cookie;
  * ever holds two queue locks, and nobody is woken or touches user memory under
  * one.
  *
- * The mutexes tx_mutex and rx_mutex are those of SOCK_STREAM. Each lets one
- * thread at a time send from a socket and read from it. Whoever sleeps for room
- * or for data lets them go, and others have their turn. The queue lock nests
- * inside each of them and inside the socket lock; nobody holds two of these.
+ * The mutex rx_mutex lets one thread at a time read from a SOCK_STREAM socket.
+ * Whoever sleeps for data lets it go, and others have their turn. The queue
+ * lock nests inside it and inside the socket lock; nobody holds both of these.
  *
  * What is sent is charged to the receiver, in sk_rmem_alloc against sk_rcvbuf,
  * and nothing to the sender: a receiver that does not read stops nobody but who
@@ -50,9 +49,9 @@ struct scm_cookie;
  * its alone.
  *
  * A sender that finds no room sleeps at its own socket, where shutdown() finds
- * it too, and leaves a struct myproto_relay at the receiver's room_wait. The
- * lock of room_wait nests inside the queue lock of the sender, and is held
- * while the relays call sk_write_space().
+ * it too, and leaves a relay at the receiver's room_wait, see
+ * myproto_relay_init(). The lock of room_wait nests inside the queue lock of
+ * the sender, and is held while the relays call sk_write_space().
  *
  * sk_state becomes TCP_LISTEN, and TCP_CLOSE at the end, under the queue lock.
  *
@@ -103,22 +102,12 @@ static inline u32 myproto_default_channel(const struct net *net)
 struct myproto_key {
 	const struct net	*net;
 	u32			channel;
-};
+} __packed __aligned(4);
 
-/**
- * struct myproto_relay - wakes a sender when a receiver has room
- * @entry: on the receiver's room_wait, under its lock
- * @sk: the sender, whose sk_write_space() is called
- * @woken: whether it has been, since @sk looked last; under the same lock
- *
- * The sender keeps the receiver from being freed as long as it is there, and
- * takes it away before it is itself closed.
+/* How much a socket can be sent without memory: this does not make it larger
+ * than those of other families.
  */
-struct myproto_relay {
-	wait_queue_entry_t	entry;
-	struct sock		*sk;
-	bool			woken;
-};
+#define MYPROTO_LINE_SIZE	64U
 
 /**
  * struct myproto_sock - an AF_MYPROTO socket
@@ -132,22 +121,30 @@ struct myproto_relay {
  * @peer: the other end of the connection, or the socket that this one is
  *	associated with; with a reference; see myproto_peer()
  * @accept_queue: of a listening socket, the connections that wait for accept(),
- *	each with its first reference; under the queue lock
- * @accept_node: links a connection in @accept_queue; under the queue lock of
- *	the listening socket
+ *	linked by their @room_relay, each with its first reference; under the
+ *	queue lock
  * @room_wait: where others wait for room, in @accept_queue if the socket
  *	listens, in the receive buffer otherwise
  * @room_relay: wakes who polls this socket when @peer has room; it moves from
- *	one peer to another under the queue lock
- * @tx_mutex: orders senders of a stream; protects sk_frag
- * @rx_mutex: orders readers of a stream; protects @rx_queue and @rx_off
+ *	one peer to another under the queue lock. Nobody can poll before
+ *	accept(), until when it links the socket in @accept_queue
+ * @rx_mutex: orders readers of a stream; protects @rx_queue, @rx_off and
+ *	@rx_read
  * @rx_queue: received data that a reader has taken over
  * @rx_off: how many bytes of the first skb there have been read
  * @rx_waiting: how many readers of a stream sleep; under the queue lock
- * @rx_total: how many bytes of a stream have been received in all; under the
+ * @rx_total: how many bytes have been received in all, modulo 2^32; written
+ *	under the queue lock
+ * @rx_read: how many of them have been read; if not a stream, written under the
  *	queue lock
- * @inq: how many bytes have been received and not read, in both queues; under
- *	the queue lock, read at any time
+ * @rx_full: the receive buffer of a stream was full, and less than half of it
+ *	has become free since; written under the queue lock, see
+ *	myproto_rx_takes()
+ * @line_in: how many bytes have been put into @line in all, modulo 2^8; written
+ *	under the queue lock
+ * @line_out: how many of them have been taken out; written under @rx_mutex
+ * @line: small data of a stream, a ring: older than what is in the queue, newer
+ *	than what is in @rx_queue, without credentials, and not charged
  *
  * The channel table holds no reference: a socket leaves it when it is closed,
  * before the last reference is gone, and is freed after a grace period. Whoever
@@ -161,23 +158,25 @@ struct myproto_sock {
 	u32			channel;
 	struct sock __rcu	*peer;
 	struct list_head	accept_queue;
-	struct list_head	accept_node;
 	wait_queue_head_t	room_wait;
-	struct myproto_relay	room_relay;
-	struct mutex		tx_mutex;	/* one sender at a time */
+	wait_queue_entry_t	room_relay;
 	struct mutex		rx_mutex;	/* one reader at a time */
 	struct sk_buff_head	rx_queue;
 	u32			rx_off;
 	u32			rx_waiting;
 	u32			rx_total;
-	u32			inq;
+	u32			rx_read;
+	bool			rx_full;
+	u8			line_in;
+	u8			line_out;
+	u8			line[MYPROTO_LINE_SIZE];
 };
 
 /**
  * struct myproto_cb - what goes with data, in the cb[] of an skb
  * @pid: the sender's process, with a reference, or NULL when it is not told
- * @uid: its user ID, or INVALID_UID
- * @gid: its group ID, or INVALID_GID
+ * @uid: its user ID, if it is
+ * @gid: its group ID
  * @channel: of a message, the sender's channel, or 0 if it has none
  * @eor: of a message, whether it was sent with MSG_EOR
  */
@@ -260,16 +259,62 @@ static inline int myproto_rx_room(const struct sock *sk)
 }
 
 /**
- * myproto_rx_charge - change what a socket is charged
+ * myproto_rx_takes - whether a socket takes what it is sent
  * @sk: the receiver
- * @bytes: how much is added to it, or taken away if negative
  *
- * Context: With the queue lock held, so that it need not be an atomic
- * operation.
+ * It does while there is any room. When the buffer of a stream is full, half of
+ * it must become free first, or sender and reader would wake one another for
+ * each piece.
+ *
+ * Context: Any.
+ * Return: whether it does, if it has not been shut down.
  */
-static inline void myproto_rx_charge(struct sock *sk, int bytes)
+static inline bool myproto_rx_takes(const struct sock *sk)
 {
-	atomic_set(&sk->sk_rmem_alloc, sk_rmem_alloc_get(sk) + bytes);
+	int room = myproto_rx_room(sk);
+
+	/* Pairs with smp_wmb() in myproto_tx_state(). */
+	smp_rmb();
+	if (READ_ONCE(myproto_sk(sk)->rx_full))
+		return room >= READ_ONCE(sk->sk_rcvbuf) / 2;
+	return room > 0;
+}
+
+/**
+ * myproto_inq - how much a socket has been sent and has not read
+ * @sk: the socket
+ *
+ * Context: Any.
+ * Return: how many bytes, or a few more if some are being read at this moment.
+ */
+static inline u32 myproto_inq(const struct sock *sk)
+{
+	const struct myproto_sock *msk = myproto_sk(sk);
+	/* First, or there could be more read than received. Pairs with
+	 * smp_store_release() in myproto_rx_done().
+	 */
+	u32 read = smp_load_acquire(&msk->rx_read);
+
+	return READ_ONCE(msk->rx_total) - read;
+}
+
+/**
+ * myproto_rx_done - account for what has been read
+ * @sk: the receiver
+ * @copied: how many bytes have been read
+ * @freed: how many bytes of memory that gave back
+ *
+ * Context: With what orders readers held: rx_mutex if it is SOCK_STREAM, the
+ * queue lock otherwise.
+ */
+static inline void myproto_rx_done(struct sock *sk, int copied, int freed)
+{
+	struct myproto_sock *msk = myproto_sk(sk);
+
+	/* Pairs with smp_load_acquire() in myproto_inq(). */
+	smp_store_release(&msk->rx_read, msk->rx_read + copied);
+	if (freed)
+		atomic_sub(freed, &sk->sk_rmem_alloc);
 }
 
 /* af_myproto.c */
@@ -301,11 +346,41 @@ __poll_t myproto_poll(struct file *file, struct socket *sock,
 /* cred.c */
 void myproto_set_peercred(struct sock *sk);
 void myproto_copy_peercred(struct sock *sk, struct sock *from);
-int myproto_scm_send(struct socket *sock, const struct sock *peer,
-		     struct msghdr *msg, struct scm_cookie *scm);
+int __myproto_scm_send(struct socket *sock, struct msghdr *msg,
+		       struct scm_cookie *scm, bool wanted);
 void myproto_scm_recv(struct socket *sock, struct msghdr *msg,
 		      struct sk_buff *skb, int flags);
 void myproto_skb_set_scm(struct sk_buff *skb, const struct scm_cookie *scm);
+
+/**
+ * myproto_scm_send - see which credentials go with what is sent
+ * @sock: the sender
+ * @peer: the receiver
+ * @msg: what is sent
+ * @scm: where to store them, for the caller to give up with scm_destroy();
+ *	becomes NULL if there are none
+ *
+ * Credentials go with it when either side has SO_PASSCRED (or SO_PASSSEC) set,
+ * or may set it before it reads because it has not been accepted yet, or when
+ * the sender names them.
+ *
+ * Context: Process context. May sleep.
+ * Return: 0, -EINVAL for a control message that is not known, SCM_RIGHTS among
+ * it, or not well formed, -EPERM for the credentials of others, or -ESRCH.
+ */
+static inline int myproto_scm_send(struct socket *sock, const struct sock *peer,
+				   struct msghdr *msg, struct scm_cookie **scm)
+{
+	bool wanted = READ_ONCE(sock->sk->sk_scm_recv_flags) ||
+		      READ_ONCE(peer->sk_scm_recv_flags) ||
+		      !READ_ONCE(peer->sk_socket);
+
+	if (wanted || msg->msg_controllen)
+		return __myproto_scm_send(sock, msg, *scm, wanted);
+
+	*scm = NULL;
+	return 0;
+}
 
 /* message.c */
 int myproto_dgram_connect(struct socket *sock, struct sockaddr_unsized *addr,
@@ -319,12 +394,18 @@ int myproto_seqpacket_recvmsg(struct socket *sock, struct msghdr *msg,
 			      size_t len, int flags);
 
 /* queue.c */
-void myproto_relay_init(struct myproto_relay *relay, struct sock *sk);
-void myproto_relay_del(struct myproto_relay *relay, struct sock *peer);
-int myproto_tx_state(const struct sock *sk, const struct sock *peer);
+void myproto_relay_init(wait_queue_entry_t *relay, struct sock *sk);
+void myproto_relay_del(wait_queue_entry_t *relay, struct sock *peer);
 int myproto_wait_room(struct sock *sk, struct sock *peer, long *timeo);
 void myproto_wake_room(struct sock *sk);
-void myproto_rx_done(struct sock *sk, int copied, int freed);
+struct sk_buff *myproto_skb_alloc(struct sock *sk, struct msghdr *msg, int len,
+				  int size, const struct scm_cookie *scm,
+				  int *err);
+int myproto_skb_read(const struct sk_buff *skb, int off, struct msghdr *msg,
+		     int len);
+int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb);
+int myproto_publish_small(struct sock *sk, struct sock *peer, const void *data,
+			  int len, const struct scm_cookie *scm, int *size);
 bool myproto_writable(struct sock *sk);
 bool myproto_readable(const struct sock *sk);
 int myproto_sk_ioctl(struct sock *sk, int cmd, int *karg);

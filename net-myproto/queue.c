@@ -4,6 +4,7 @@
 #include <linux/errno.h>
 #include <linux/net.h>
 #include <linux/sched/signal.h>
+#include <linux/sizes.h>
 #include <linux/skbuff.h>
 #include <linux/sockios.h>
 #include <linux/wait.h>
@@ -13,55 +14,66 @@
 
 #include "myproto.h"
 
+/* How much one fragment of an skb holds */
+#define MYPROTO_FRAG_SIZE	(PAGE_SIZE << PAGE_ALLOC_COSTLY_ORDER)
+
+/* Up to that, memory from kmalloc() is cheaper than pages. */
+#define MYPROTO_LINEAR_MAX	((int)SKB_WITH_OVERHEAD(SZ_8K))
+
+/* How much an skb holds that others will be added to */
+#define MYPROTO_TAIL_SIZE	SKB_WITH_OVERHEAD(SZ_4K)
+
 static int myproto_relay_wake(wait_queue_entry_t *entry, unsigned int mode,
 			      int flags, void *key)
 {
-	struct myproto_relay *relay = container_of(entry, struct myproto_relay,
-						   entry);
+	struct sock *sk = entry->private;
 
 	/* Who polls puts it back; who sleeps keeps its place, but one wake-up
 	 * is enough for it.
 	 */
 	if (!(entry->flags & WQ_FLAG_EXCLUSIVE))
 		list_del_init(&entry->entry);
-	else if (relay->woken)
+	else if (entry->flags & WQ_FLAG_WOKEN)
 		return 0;
 
-	relay->woken = true;
-	relay->sk->sk_write_space(relay->sk);
+	entry->flags |= WQ_FLAG_WOKEN;
+	sk->sk_write_space(sk);
 	return 1;
 }
 
 /**
- * myproto_relay_init - prepare a relay
- * @relay: the relay
- * @sk: whom it wakes
+ * myproto_relay_init - prepare a relay, which wakes a sender when there is room
+ * @relay: the relay, to be left at a receiver's room_wait
+ * @sk: the sender, whose sk_write_space() is called
+ *
+ * The sender keeps the receiver from being freed as long as the relay is there,
+ * and takes it away before it is itself closed.
  *
  * Context: Any.
  */
-void myproto_relay_init(struct myproto_relay *relay, struct sock *sk)
+void myproto_relay_init(wait_queue_entry_t *relay, struct sock *sk)
 {
-	init_waitqueue_func_entry(&relay->entry, myproto_relay_wake);
-	INIT_LIST_HEAD(&relay->entry.entry);
-	relay->sk = sk;
+	init_waitqueue_func_entry(relay, myproto_relay_wake);
+	relay->private = sk;
+	INIT_LIST_HEAD(&relay->entry);
 }
 
 /* Have @relay at @peer's room_wait, for one more wake-up. It is only then that
  * the caller may look whether there is room.
  */
-static void myproto_relay_add(struct myproto_relay *relay, struct sock *peer,
+static void myproto_relay_add(wait_queue_entry_t *relay, struct sock *peer,
 			      bool exclusive)
 {
 	wait_queue_head_t *wait = &myproto_sk(peer)->room_wait;
 
 	spin_lock_irq(&wait->lock);
-	relay->woken = false;
-	if (!list_empty(&relay->entry.entry))
+	relay->flags &= ~WQ_FLAG_WOKEN;
+	if (!list_empty(&relay->entry))
 		;
 	else if (exclusive)
-		__add_wait_queue_entry_tail_exclusive(wait, &relay->entry);
+		__add_wait_queue_entry_tail_exclusive(wait, relay);
 	else
-		__add_wait_queue(wait, &relay->entry);
+		__add_wait_queue(wait, relay);
 	spin_unlock_irq(&wait->lock);
 
 	/* Pairs with wq_has_sleeper() of who has made room, and with
@@ -79,28 +91,25 @@ static void myproto_relay_add(struct myproto_relay *relay, struct sock *peer,
  *
  * Context: Process context.
  */
-void myproto_relay_del(struct myproto_relay *relay, struct sock *peer)
+void myproto_relay_del(wait_queue_entry_t *relay, struct sock *peer)
 {
 	wait_queue_head_t *wait = &myproto_sk(peer)->room_wait;
 
 	spin_lock_irq(&wait->lock);
-	list_del_init(&relay->entry.entry);
+	list_del_init(&relay->entry);
 	spin_unlock_irq(&wait->lock);
 }
 
-/**
- * myproto_tx_state - whether a socket can be sent something
- * @sk: the sender
- * @peer: the receiver
- *
- * Context: With the queue lock of @peer held.
- * Return: 0, -EAGAIN when it has no room, -EPIPE when it takes no more,
- * -ECONNREFUSED instead when it is a closed SOCK_DGRAM socket, or -EPERM when
- * it is associated with another one.
+/* Whether @peer can be sent something by @sk. Returns 0, -EAGAIN when it has no
+ * room, -EPIPE when it takes no more, -ECONNREFUSED instead when it is a closed
+ * SOCK_DGRAM socket, or -EPERM when it is associated with another one. Called
+ * with the queue lock of @peer held.
  */
-int myproto_tx_state(const struct sock *sk, const struct sock *peer)
+static int myproto_tx_state(const struct sock *sk, struct sock *peer)
 {
+	struct myproto_sock *mpeer = myproto_sk(peer);
 	const struct sock *other;
+	bool takes;
 
 	if (peer->sk_shutdown & RCV_SHUTDOWN)
 		return peer->sk_type == SOCK_DGRAM &&
@@ -110,7 +119,15 @@ int myproto_tx_state(const struct sock *sk, const struct sock *peer)
 	if (other && other != sk)
 		return -EPERM;
 
-	return myproto_rx_room(peer) > 0 ? 0 : -EAGAIN;
+	takes = myproto_rx_takes(peer);
+	if (peer->sk_type == SOCK_STREAM && mpeer->rx_full == takes) {
+		WRITE_ONCE(mpeer->rx_full, !takes);
+		/* Before more is charged. Pairs with smp_rmb() of
+		 * myproto_rx_takes(): who sees the charge sees this.
+		 */
+		smp_wmb();
+	}
+	return takes ? 0 : -EAGAIN;
 }
 
 static int myproto_tx_look(const struct sock *sk, struct sock *peer)
@@ -172,7 +189,7 @@ bool myproto_writable(struct sock *sk)
 
 	rcu_read_lock();
 	peer = rcu_dereference(myproto_sk(sk)->peer);
-	room = !peer || myproto_rx_room(peer) > 0;
+	room = !peer || myproto_rx_takes(peer);
 	rcu_read_unlock();
 
 	return room || myproto_tx_arm(sk, NULL) != -EAGAIN;
@@ -182,7 +199,7 @@ bool myproto_writable(struct sock *sk)
 static int myproto_sleep_room(struct sock *sk, struct sock *peer, long *timeo)
 {
 	DEFINE_WAIT_FUNC(wait, woken_wake_function);
-	struct myproto_relay relay;
+	wait_queue_entry_t relay;
 	int err;
 
 	myproto_relay_init(&relay, sk);
@@ -222,7 +239,8 @@ static int myproto_sleep_room(struct sock *sk, struct sock *peer, long *timeo)
  *
  * Context: Process context. May sleep.
  * Return: 0 when there was room, -EAGAIN when there was no time left, what a
- * signal gives, -EPIPE when @sk is shut down, or see myproto_tx_state().
+ * signal gives, -EPIPE when @sk is shut down, or what
+ * myproto_publish() gives.
  */
 int myproto_wait_room(struct sock *sk, struct sock *peer, long *timeo)
 {
@@ -249,31 +267,256 @@ void myproto_wake_room(struct sock *sk)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 
-	if (myproto_rx_room(sk) > 0 && wq_has_sleeper(&msk->room_wait))
+	if (myproto_rx_takes(sk) && wq_has_sleeper(&msk->room_wait))
 		wake_up_interruptible(&msk->room_wait);
 }
 
-/**
- * myproto_rx_done - account for what has been read
- * @sk: the receiver
- * @copied: how many bytes have been read
- * @freed: how many bytes of memory that gave back
- *
- * Wakes the sender if there is room for it.
- *
- * Context: Process context.
+/* Account for @len bytes and @charge bytes of memory that @sk was sent. Called
+ * with its queue lock held. Returns whether to tell the reader: not if it wants
+ * more, unless it sleeps and knows better.
  */
-void myproto_rx_done(struct sock *sk, int copied, int freed)
+static bool myproto_rx_add(struct sock *sk, int len, int charge)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 
-	spin_lock(&sk->sk_receive_queue.lock);
-	WRITE_ONCE(msk->inq, msk->inq - copied);
-	myproto_rx_charge(sk, -freed);
-	spin_unlock(&sk->sk_receive_queue.lock);
+	atomic_add(charge, &sk->sk_rmem_alloc);
+	WRITE_ONCE(msk->rx_total, msk->rx_total + len);
 
-	if (freed)
-		myproto_wake_room(sk);
+	return sk->sk_type != SOCK_STREAM || msk->rx_waiting ||
+	       myproto_inq(sk) >= READ_ONCE(sk->sk_rcvlowat) ||
+	       !myproto_rx_takes(sk);
+}
+
+/* Copy what @skb has room for. The pages are not highmem, and so a whole
+ * fragment can be copied at once.
+ */
+static int myproto_fill_pages(struct sk_buff *skb, struct iov_iter *from)
+{
+	int i;
+
+	for (i = 0; i < skb_shinfo(skb)->nr_frags; i++) {
+		skb_frag_t *frag = &skb_shinfo(skb)->frags[i];
+
+		if (!copy_from_iter_full(skb_frag_address(frag),
+					 skb_frag_size(frag), from))
+			return -EFAULT;
+	}
+	return 0;
+}
+
+/* Make an skb with @len bytes in pages: in few of them, as large as are cheap
+ * to get, so that the last is not cut down to what is left.
+ */
+static struct sk_buff *myproto_skb_alloc_pages(struct msghdr *msg, int len,
+					       gfp_t gfp, int *err)
+{
+	int rest = len % MYPROTO_FRAG_SIZE, size = len - rest;
+	struct sk_buff *skb;
+
+	if (rest)
+		size += PAGE_SIZE << get_order(rest);
+	skb = alloc_skb_with_frags(0, size, PAGE_ALLOC_COSTLY_ORDER, err, gfp);
+	if (!skb)
+		return NULL;
+
+	skb->len = size;
+	skb->data_len = size;
+	*err = pskb_trim(skb, len);
+	if (!*err)
+		*err = myproto_fill_pages(skb, &msg->msg_iter);
+	return skb;
+}
+
+/**
+ * myproto_skb_alloc - make an skb of what is sent
+ * @sk: the sender
+ * @msg: the data
+ * @len: how many bytes of it
+ * @size: how many bytes the skb shall have room for at least, if it is linear
+ * @scm: the credentials that go with it, or NULL
+ * @err: where to store the error
+ *
+ * Context: Process context. May sleep.
+ * Return: the skb, or NULL with -ENOBUFS or -EFAULT in @err.
+ */
+struct sk_buff *myproto_skb_alloc(struct sock *sk, struct msghdr *msg, int len,
+				  int size, const struct scm_cookie *scm,
+				  int *err)
+{
+	/* Rather fail than kill processes for it. */
+	gfp_t gfp = sk->sk_allocation | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
+	struct sk_buff *skb;
+
+	*err = -ENOBUFS;
+	if (len > MYPROTO_LINEAR_MAX) {
+		skb = myproto_skb_alloc_pages(msg, len, gfp, err);
+		if (!skb)
+			return NULL;
+	} else {
+		skb = alloc_skb(max(len, size), gfp);
+		if (!skb)
+			return NULL;
+		*err = copy_from_iter_full(__skb_put(skb, len), len,
+					   &msg->msg_iter) ? 0 : -EFAULT;
+	}
+	if (*err) {
+		kfree_skb(skb);
+		return NULL;
+	}
+	if (scm)
+		myproto_skb_set_scm(skb, scm);
+	return skb;
+}
+
+/**
+ * myproto_skb_read - copy from an skb to a reader
+ * @skb: the skb
+ * @off: where to begin in it
+ * @msg: where to copy to
+ * @len: how many bytes
+ *
+ * Context: Process context. May sleep.
+ * Return: 0 or -EFAULT.
+ */
+int myproto_skb_read(const struct sk_buff *skb, int off, struct msghdr *msg,
+		     int len)
+{
+	if (skb_is_nonlinear(skb))
+		return skb_copy_datagram_msg(skb, off, msg, len);
+
+	return copy_to_iter_full(skb->data + off, len, &msg->msg_iter) ?
+		0 : -EFAULT;
+}
+
+/**
+ * myproto_publish - give an skb to a socket
+ * @sk: the sender
+ * @peer: the receiver
+ * @skb: what is sent; the receiver's if it returns 0
+ *
+ * Context: Process context.
+ * Return: 0, -EAGAIN when @peer has no room, -EPIPE when it takes no more,
+ * -ECONNREFUSED instead when it is a closed SOCK_DGRAM socket, or -EPERM when
+ * it is associated with another one.
+ */
+int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb)
+{
+	struct sk_buff_head *queue = &peer->sk_receive_queue;
+	bool ready = false;
+	int err;
+
+	if (READ_ONCE(peer->sk_flags) & SK_FLAGS_TIMESTAMP)
+		__net_timestamp(skb);
+
+	spin_lock(&queue->lock);
+	err = myproto_tx_state(sk, peer);
+	if (!err) {
+		sock_skb_set_dropcount(peer, skb);
+		__skb_queue_tail(queue, skb);
+		ready = myproto_rx_add(peer, skb->len, skb->truesize);
+	}
+	spin_unlock(&queue->lock);
+
+	if (ready)
+		peer->sk_data_ready(peer);
+	return err;
+}
+
+/* Whether what is sent to @sk now may become one with what is in @skb: it is
+ * one to the reader, who may want to know who sent it and when.
+ */
+static bool myproto_skb_mergeable(const struct sock *sk,
+				  const struct sk_buff *skb,
+				  const struct scm_cookie *scm)
+{
+	const struct myproto_cb *cb = MYPROTO_CB(skb);
+
+	if (READ_ONCE(sk->sk_flags) & SK_FLAGS_TIMESTAMP)
+		return false;
+	if (!scm)
+		return !cb->pid;
+	return cb->pid == scm->pid && uid_eq(cb->uid, scm->creds.uid) &&
+	       gid_eq(cb->gid, scm->creds.gid);
+}
+
+/* Add @len bytes at @data to the line of @msk, if there is room for them.
+ * Called with the queue lock held.
+ */
+static bool myproto_line_add(struct myproto_sock *msk, const void *data,
+			     u32 len)
+{
+	u32 at = msk->line_in % MYPROTO_LINE_SIZE, first;
+	u8 used;
+
+	/* Pairs with smp_store_release() in myproto_line_drop(). */
+	used = msk->line_in - smp_load_acquire(&msk->line_out);
+	if (used + len > MYPROTO_LINE_SIZE)
+		return false;
+
+	first = min(len, MYPROTO_LINE_SIZE - at);
+	memcpy(msk->line + at, data, first);
+	if (first < len)
+		memcpy(msk->line, data + first, len - first);
+	/* Pairs with smp_load_acquire() in myproto_line_len(). */
+	smp_store_release(&msk->line_in, (u8)(msk->line_in + len));
+	return true;
+}
+
+/* Add @len bytes at @data to @tail, which is at the end of @peer's queue. If it
+ * is full, there may be more to come, and @size becomes that of an skb for it.
+ */
+static bool myproto_tail_add(const struct sock *peer, struct sk_buff *tail,
+			     const void *data, int len, int *size)
+{
+	if (skb_tailroom(tail) < len) {
+		*size = min_t(int, MYPROTO_TAIL_SIZE,
+			      READ_ONCE(peer->sk_rcvbuf) / 4);
+		return false;
+	}
+	__skb_put_data(tail, data, len);
+	return true;
+}
+
+/**
+ * myproto_publish_small - add data to what a SOCK_STREAM socket has been sent
+ * @sk: the sender
+ * @peer: the receiver
+ * @data: what is sent
+ * @len: how many bytes
+ * @scm: the credentials that go with it, or NULL
+ * @size: where to store for how many bytes there should be room in an skb for
+ *	it, if the last one was full, for there may be more to come
+ *
+ * Context: Process context.
+ * Return: 0, -ENOBUFS when it takes an skb, or see myproto_publish().
+ */
+int myproto_publish_small(struct sock *sk, struct sock *peer, const void *data,
+			  int len, const struct scm_cookie *scm, int *size)
+{
+	struct sk_buff_head *queue = &peer->sk_receive_queue;
+	bool added, ready = false;
+	struct sk_buff *tail;
+	int err;
+
+	spin_lock(&queue->lock);
+	err = myproto_tx_state(sk, peer);
+	if (!err) {
+		tail = skb_peek_tail(queue);
+		if (tail)
+			added = myproto_skb_mergeable(peer, tail, scm) &&
+				myproto_tail_add(peer, tail, data, len, size);
+		else
+			added = myproto_line_add(myproto_sk(peer), data, len);
+		if (added)
+			ready = myproto_rx_add(peer, len, 0);
+		else
+			err = -ENOBUFS;
+	}
+	spin_unlock(&queue->lock);
+
+	if (ready)
+		peer->sk_data_ready(peer);
+	return err;
 }
 
 /**
@@ -285,7 +528,7 @@ void myproto_rx_done(struct sock *sk, int copied, int freed)
  */
 bool myproto_readable(const struct sock *sk)
 {
-	u32 inq = READ_ONCE(myproto_sk(sk)->inq);
+	u32 inq = myproto_inq(sk);
 
 	if (sk->sk_type != SOCK_STREAM)
 		return !skb_queue_empty_lockless(&sk->sk_receive_queue);
@@ -294,7 +537,7 @@ bool myproto_readable(const struct sock *sk)
 	 * no room for as much as SO_RCVLOWAT asks for, what is there will do.
 	 */
 	return inq && (inq >= READ_ONCE(sk->sk_rcvlowat) ||
-		       myproto_rx_room(sk) <= 0);
+		       !myproto_rx_takes(sk));
 }
 
 /* How many bytes the message has that will be read next. */
@@ -334,11 +577,11 @@ int myproto_sk_ioctl(struct sock *sk, int cmd, int *karg)
 	*karg = 0;
 	if (cmd == SIOCINQ) {
 		*karg = dgram ? myproto_next_len(sk) :
-				READ_ONCE(myproto_sk(sk)->inq);
+				myproto_inq(sk);
 	} else if (!dgram) {
 		peer = myproto_peer(sk);
 		if (peer)
-			*karg = READ_ONCE(myproto_sk(peer)->inq);
+			*karg = myproto_inq(peer);
 	}
 	return 0;
 }
@@ -356,6 +599,9 @@ void myproto_set_rcvbuf(struct sock *sk, int val)
 	 * that what is there will do. A listening socket has others at its
 	 * room_wait, whom this does not concern or harm.
 	 */
+	spin_lock(&sk->sk_receive_queue.lock);
+	WRITE_ONCE(myproto_sk(sk)->rx_full, false);
+	spin_unlock(&sk->sk_receive_queue.lock);
 	myproto_wake_room(sk);
 	if (myproto_readable(sk))
 		sk->sk_data_ready(sk);

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /* AF_MYPROTO: the data of SOCK_STREAM
  *
- * The sender copies into a page of its own, and then hands the bytes over under
- * the receiver's queue lock, most often by letting the last fragment of the
- * last skb grow: a small write allocates nothing. The receiver takes the whole
- * queue over and copies from it without a lock.
+ * A small write goes to the line, a few bytes in the socket itself, as long as
+ * nothing else waits there, and otherwise to the end of the last skb that the
+ * reader has not taken yet: most often it allocates nothing. The reader takes
+ * the whole queue over and copies from it without a lock.
  */
 
 #include <linux/errno.h>
-#include <linux/gfp.h>
 #include <linux/minmax.h>
 #include <linux/mutex.h>
 #include <linux/net.h>
@@ -29,219 +28,106 @@
  */
 #define MYPROTO_SKB_SIZE	SZ_64K
 
-/* Have at least one byte of room in the page fragment that @sk copies to.
- *
- * It is the socket's own and not the task's: only this stream is in it, so what
- * a slow receiver pins is what it was sent, however the task's writes to other
- * sockets are mixed with it. Who only makes small writes gets a small page,
- * since an idle socket keeps the last one.
+/* What can be added to an skb. More of it costs more to copy twice than an skb
+ * of its own does.
  */
-static bool myproto_frag_refill(struct sock *sk, size_t len)
-{
-	struct page_frag *frag = &sk->sk_frag;
+#define MYPROTO_SMALL_SIZE	256
 
-	if (frag->page && page_ref_count(frag->page) == 1)
-		frag->offset = 0;
-	if (len > PAGE_SIZE ||
-	    (frag->page && frag->offset < frag->size))
-		return skb_page_frag_refill(1, frag, sk->sk_allocation);
-
-	if (frag->page)
-		put_page(frag->page);
-	frag->offset = 0;
-	frag->size = PAGE_SIZE;
-	frag->page = alloc_page(sk->sk_allocation);
-	return frag->page;
-}
-
-/* Append @len bytes at the end of @frag to @skb, if they can be. Called with
- * the queue lock held, or before anybody else knows of @skb.
- */
-static bool myproto_skb_append(struct sk_buff *skb, struct page_frag *frag,
-			       int len)
-{
-	int i = skb_shinfo(skb)->nr_frags;
-
-	if (skb->len + len > MYPROTO_SKB_SIZE)
-		return false;
-
-	if (skb_can_coalesce(skb, i, frag->page, frag->offset)) {
-		skb_frag_size_add(&skb_shinfo(skb)->frags[i - 1], len);
-	} else if (i < MAX_SKB_FRAGS) {
-		get_page(frag->page);
-		skb_fill_page_desc(skb, i, frag->page, frag->offset, len);
-	} else {
-		return false;
-	}
-
-	skb_len_add(skb, len);
-	return true;
-}
-
-/* Whether what is sent to @sk now may become one with what is in @skb: it is
- * one to the reader, who may want to know who sent it and when.
- */
-static bool myproto_skb_mergeable(const struct sock *sk,
-				  const struct sk_buff *skb,
-				  const struct scm_cookie *scm)
-{
-	const struct myproto_cb *cb = MYPROTO_CB(skb);
-
-	return cb->pid == scm->pid && uid_eq(cb->uid, scm->creds.uid) &&
-	       gid_eq(cb->gid, scm->creds.gid) &&
-	       !(READ_ONCE(sk->sk_flags) & SK_FLAGS_TIMESTAMP);
-}
-
-/* Account for @len bytes and @charge bytes of memory that @sk was sent. Called
- * with its queue lock held. Returns whether to tell the reader: not if it wants
- * more, unless it sleeps and knows better.
- */
-static bool myproto_rx_add(struct sock *sk, int len, int charge)
-{
-	struct myproto_sock *msk = myproto_sk(sk);
-
-	myproto_rx_charge(sk, charge);
-	WRITE_ONCE(msk->inq, msk->inq + len);
-	msk->rx_total += len;
-
-	return msk->rx_waiting || msk->inq >= READ_ONCE(sk->sk_rcvlowat) ||
-	       myproto_rx_room(sk) <= 0;
-}
-
-/* Give @peer the @len bytes at the end of @frag as part of the last skb that it
- * has not taken yet. Returns 0, -EPIPE when @peer takes no more, or -ENOBUFS
- * when there is no such skb.
- */
-static int myproto_publish_frag(struct sock *peer, struct page_frag *frag,
-				int len, const struct scm_cookie *scm)
-{
-	struct sk_buff_head *queue = &peer->sk_receive_queue;
-	struct sk_buff *tail;
-	bool ready = false;
-	int err = 0;
-
-	/* Nothing there is most often known without the lock. */
-	if (skb_queue_empty_lockless(queue))
-		return -ENOBUFS;
-
-	spin_lock(&queue->lock);
-	tail = skb_peek_tail(queue);
-	if (peer->sk_shutdown & RCV_SHUTDOWN)
-		err = -EPIPE;
-	else if (tail && myproto_skb_mergeable(peer, tail, scm) &&
-		 myproto_skb_append(tail, frag, len))
-		ready = myproto_rx_add(peer, len, len);
-	else
-		err = -ENOBUFS;
-	spin_unlock(&queue->lock);
-
-	if (ready)
-		peer->sk_data_ready(peer);
-	return err;
-}
-
-/* Give @peer the data in @skb. Consumes @skb unless it returns -EPIPE. */
-static int myproto_publish_skb(struct sock *peer, struct sk_buff *skb)
-{
-	struct sk_buff_head *queue = &peer->sk_receive_queue;
-	bool ready = false;
-	int err = 0;
-
-	if (READ_ONCE(peer->sk_flags) & SK_FLAGS_TIMESTAMP)
-		__net_timestamp(skb);
-
-	spin_lock(&queue->lock);
-	if (peer->sk_shutdown & RCV_SHUTDOWN) {
-		err = -EPIPE;
-	} else {
-		__skb_queue_tail(queue, skb);
-		ready = myproto_rx_add(peer, skb->len, skb->truesize);
-	}
-	spin_unlock(&queue->lock);
-
-	if (ready)
-		peer->sk_data_ready(peer);
-	return err;
-}
-
-/* Send what fits into the page fragment and into @room. Returns how many bytes
- * it was, or an error. Called with tx_mutex held.
- */
-static int myproto_send_copy(struct sock *sk, struct sock *peer,
-			     struct msghdr *msg, int room,
+/* Whether @len bytes for @peer should be added to what it has been sent. */
+static bool myproto_is_small(const struct sock *peer, int len,
 			     const struct scm_cookie *scm)
 {
-	struct page_frag *frag = &sk->sk_frag;
-	struct sk_buff *skb;
-	int len, err;
+	if (!skb_queue_empty_lockless(&peer->sk_receive_queue))
+		return len <= MYPROTO_SMALL_SIZE;
 
-	if (!myproto_frag_refill(sk, msg_data_left(msg)))
-		return -ENOMEM;
-
-	len = min_t(size_t, msg_data_left(msg), frag->size - frag->offset);
-	len = min3(len, room, MYPROTO_SKB_SIZE);
-	len = copy_page_from_iter(frag->page, frag->offset, len,
-				  &msg->msg_iter);
-	if (!len)
-		return -EFAULT;
-
-	err = myproto_publish_frag(peer, frag, len, scm);
-	if (err == -ENOBUFS) {
-		err = -ENOMEM;
-		skb = alloc_skb(0, sk->sk_allocation);
-		if (skb) {
-			myproto_skb_set_scm(skb, scm);
-			myproto_skb_append(skb, frag, len);
-			err = myproto_publish_skb(peer, skb);
-			if (err)
-				kfree_skb(skb);
-		}
-	}
-	if (err) {
-		iov_iter_revert(&msg->msg_iter, len);
-		return err;
-	}
-
-	frag->offset += len;
-	return len;
+	/* The line has no place for who sent it and when. */
+	return len <= MYPROTO_LINE_SIZE && !scm &&
+	       !(READ_ONCE(peer->sk_flags) & SK_FLAGS_TIMESTAMP);
 }
 
-/* Send pages that @msg has, by reference: what is written there later the
- * reader may see. Returns how many bytes it was, or an error. Called with
- * tx_mutex held.
+/* Send what is left of @msg without an skb of its own. Returns how many bytes
+ * it was, or see myproto_publish_small().
  */
-static int myproto_send_pages(struct sock *sk, struct sock *peer,
-			      struct msghdr *msg, const struct scm_cookie *scm)
+static int myproto_send_small(struct sock *sk, struct sock *peer,
+			      struct msghdr *msg, const struct scm_cookie *scm,
+			      int *size)
+{
+	int len = msg_data_left(msg), err;
+	char data[MYPROTO_SMALL_SIZE];
+
+	if (!copy_from_iter_full(data, len, &msg->msg_iter))
+		return -EFAULT;
+
+	err = myproto_publish_small(sk, peer, data, len, scm, size);
+	if (!err)
+		return len;
+	iov_iter_revert(&msg->msg_iter, len);
+	return err;
+}
+
+/* Make an skb that refers to at most @len bytes of the pages @msg has: what is
+ * written there later the reader may see.
+ */
+static struct sk_buff *myproto_skb_splice(struct sock *sk, struct msghdr *msg,
+					  int len,
+					  const struct scm_cookie *scm,
+					  int *err)
 {
 	struct sk_buff *skb = alloc_skb(0, sk->sk_allocation);
-	int len, pinned, err;
+	int pinned;
 
+	*err = -ENOBUFS;
 	if (!skb)
-		return -ENOMEM;
+		return NULL;
 
-	myproto_skb_set_scm(skb, scm);
 	skb->ip_summed = CHECKSUM_UNNECESSARY;
-	len = skb_splice_from_iter(skb, &msg->msg_iter,
-				   min_t(size_t, msg_data_left(msg),
-					 MYPROTO_SKB_SIZE));
-	if (len < 0) {
-		err = len;
-		goto err_free;
+	*err = skb_splice_from_iter(skb, &msg->msg_iter, len);
+	if (*err < 0) {
+		kfree_skb(skb);
+		return NULL;
 	}
+	if (scm)
+		myproto_skb_set_scm(skb, scm);
 
 	/* A byte of a page keeps all of it. */
 	pinned = skb_shinfo(skb)->nr_frags * PAGE_SIZE;
-	if (pinned > len)
-		skb->truesize += pinned - len;
+	if (pinned > skb->len)
+		skb->truesize += pinned - skb->len;
+	return skb;
+}
 
-	err = myproto_publish_skb(peer, skb);
-	if (err) {
-		iov_iter_revert(&msg->msg_iter, len);
-		goto err_free;
+/* Send as much of @msg as goes at a time. Returns how many bytes it was, or an
+ * error: -EAGAIN when there is no room.
+ */
+static int myproto_send_some(struct sock *sk, struct sock *peer,
+			     struct msghdr *msg, const struct scm_cookie *scm)
+{
+	bool splice = msg->msg_flags & MSG_SPLICE_PAGES;
+	int len, err, size = 0;
+	struct sk_buff *skb;
+
+	len = min(READ_ONCE(peer->sk_rcvbuf), MYPROTO_SKB_SIZE);
+	len = min_t(size_t, len, msg_data_left(msg));
+	if (!splice && myproto_is_small(peer, len, scm)) {
+		err = myproto_send_small(sk, peer, msg, scm, &size);
+		if (err != -ENOBUFS)
+			return err;
 	}
-	return len;
+	if (!myproto_rx_takes(peer))
+		return -EAGAIN;
 
-err_free:
+	if (splice)
+		skb = myproto_skb_splice(sk, msg, len, scm, &err);
+	else
+		skb = myproto_skb_alloc(sk, msg, len, size, scm, &err);
+	if (!skb)
+		return err;
+
+	len = skb->len;
+	err = myproto_publish(sk, peer, skb);
+	if (!err)
+		return len;
+	iov_iter_revert(&msg->msg_iter, len);
 	kfree_skb(skb);
 	return err;
 }
@@ -251,36 +137,33 @@ static int myproto_stream_send(struct sock *sk, struct sock *peer,
 			       struct msghdr *msg,
 			       const struct scm_cookie *scm)
 {
-	struct myproto_sock *msk = myproto_sk(sk);
-	int room, sent = 0, err = 0;
+	int sent = 0, err = 0;
+	bool waited = false;
 	long timeo;
 
-	timeo = sock_sndtimeo(sk, msg->msg_flags & MSG_DONTWAIT);
-
-	mutex_lock(&msk->tx_mutex);
 	if (READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN)
-		err = -EPIPE;
-	while (!err && msg_data_left(msg)) {
-		room = myproto_rx_room(peer);
-		if (room <= 0) {
-			/* Others may try meanwhile. */
-			mutex_unlock(&msk->tx_mutex);
-			err = myproto_wait_room(sk, peer, &timeo);
-			mutex_lock(&msk->tx_mutex);
-			continue;
-		}
+		return -EPIPE;
 
-		if (msg->msg_flags & MSG_SPLICE_PAGES)
-			err = myproto_send_pages(sk, peer, msg, scm);
-		else
-			err = myproto_send_copy(sk, peer, msg, room, scm);
+	while (msg_data_left(msg)) {
+		err = myproto_send_some(sk, peer, msg, scm);
 		if (err > 0) {
 			sent += err;
-			err = 0;
+			continue;
 		}
+		if (err != -EAGAIN)
+			break;
+		if (!waited)
+			timeo = sock_sndtimeo(sk,
+					      msg->msg_flags & MSG_DONTWAIT);
+		waited = true;
+		err = myproto_wait_room(sk, peer, &timeo);
+		if (err)
+			break;
 	}
-	mutex_unlock(&msk->tx_mutex);
 
+	/* The wake-up was for one, and there may be room for more. */
+	if (waited)
+		myproto_wake_room(peer);
 	return sent ? : err;
 }
 
@@ -297,12 +180,12 @@ static int myproto_stream_send(struct sock *sk, struct sock *peer,
  * error after the first, or -ENOTCONN, -EISCONN or -EOPNOTSUPP when an address
  * was given, -EOPNOTSUPP for MSG_OOB, -EPIPE with SIGPIPE when the peer takes
  * no more, -EAGAIN when there is no room and no time left, what a signal gives,
- * what myproto_scm_send() says, -EFAULT or -ENOMEM.
+ * what myproto_scm_send() says, -EFAULT or -ENOBUFS.
  */
 int myproto_stream_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 {
 	struct sock *sk = sock->sk, *peer = myproto_peer(sk);
-	struct scm_cookie scm;
+	struct scm_cookie cookie, *scm = &cookie;
 	int err;
 
 	if (msg->msg_flags & MSG_OOB)
@@ -316,8 +199,9 @@ int myproto_stream_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 	if (err)
 		goto out;
 
-	err = myproto_stream_send(sk, peer, msg, &scm);
-	scm_destroy(&scm);
+	err = myproto_stream_send(sk, peer, msg, scm);
+	if (scm)
+		scm_destroy(scm);
 	if (err == -EPIPE && !(msg->msg_flags & MSG_NOSIGNAL))
 		send_sig(SIGPIPE, current, 0);
 out:
@@ -335,28 +219,97 @@ struct myproto_read {
 	int			copied;		/* bytes that were copied */
 	u32			seen;		/* bytes received until then */
 	bool			peek;
+	bool			spill;		/* cannot read the line */
 	bool			stuck;		/* no more can be received */
 	bool			full;		/* takes no more */
 };
 
-/* Take over what has been sent to @sk. Called with rx_mutex held.
- *
- * Returns whether there is something to read. When there is not, @end says
- * whether there will ever be, or whether there is an error to report: at the
- * same moment, since data that came before the end must be read first.
+/* How many bytes there are in the line of @msk. For the reader. */
+static u32 myproto_line_len(const struct myproto_sock *msk)
+{
+	/* Pairs with smp_store_release() in myproto_line_add(). */
+	return (u8)(smp_load_acquire(&msk->line_in) - msk->line_out);
+}
+
+/* Drop @len bytes from the line. Called with rx_mutex held. */
+static void myproto_line_drop(struct myproto_sock *msk, u32 len)
+{
+	/* Pairs with smp_load_acquire() in myproto_line_add(). */
+	smp_store_release(&msk->line_out, (u8)(msk->line_out + len));
+}
+
+/* Read what is in the line, up to its end. Called with rx_mutex held, and
+ * nothing in rx_queue, for that would be older. Returns 0 or -EFAULT.
  */
-static bool myproto_rx_take(struct sock *sk, struct myproto_read *rd, bool *end)
+static int myproto_line_read(struct sock *sk, struct myproto_read *rd)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
+	u32 at = msk->line_out % MYPROTO_LINE_SIZE;
+	int len;
 
-	spin_lock(&sk->sk_receive_queue.lock);
-	skb_queue_splice_tail_init(&sk->sk_receive_queue, &msk->rx_queue);
+	len = min3(myproto_line_len(msk), MYPROTO_LINE_SIZE - at,
+		   (u32)(rd->len - rd->copied));
+	if (!copy_to_iter_full(msk->line + at, len, &rd->msg->msg_iter))
+		return -EFAULT;
+
+	myproto_line_drop(msk, len);
+	myproto_rx_done(sk, len, 0);
+	rd->copied += len;
+	return 0;
+}
+
+/* Move what is in the line to an skb, for those who know only these. Called
+ * with rx_mutex held. Returns 0 or -ENOBUFS.
+ */
+static int myproto_line_spill(struct sock *sk)
+{
+	struct myproto_sock *msk = myproto_sk(sk);
+	u32 i, len = myproto_line_len(msk);
+	struct sk_buff *skb;
+
+	skb = alloc_skb(len, sk->sk_allocation);
+	if (!skb)
+		return -ENOBUFS;
+
+	for (i = 0; i < len; i++)
+		__skb_put_u8(skb, msk->line[(msk->line_out + i) %
+					    MYPROTO_LINE_SIZE]);
+	myproto_line_drop(msk, len);
+	atomic_add(skb->truesize, &sk->sk_rmem_alloc);
+	__skb_queue_tail(&msk->rx_queue, skb);
+	return 0;
+}
+
+/* Take over what has been sent to @sk. Called with rx_mutex held.
+ *
+ * Returns whether there is something to read, or an error. When there is not,
+ * @end says whether there will ever be, or whether there is an error to report:
+ * at the same moment, since data that came before the end must be read first.
+ */
+static int myproto_rx_take(struct sock *sk, struct myproto_read *rd, bool *end)
+{
+	struct sk_buff_head *queue = &sk->sk_receive_queue;
+	struct myproto_sock *msk = myproto_sk(sk);
+	bool line;
+	int err;
+
+	spin_lock(&queue->lock);
+	/* This is older than what is in the queue. */
+	while ((line = myproto_line_len(msk)) && rd->spill) {
+		spin_unlock(&queue->lock);
+		err = myproto_line_spill(sk);
+		if (err)
+			return err;
+		spin_lock(&queue->lock);
+	}
+	if (!line)
+		skb_queue_splice_tail_init(queue, &msk->rx_queue);
 	*end = sk->sk_shutdown & RCV_SHUTDOWN || READ_ONCE(sk->sk_err);
 	rd->seen = msk->rx_total;
-	rd->stuck = myproto_rx_room(sk) <= 0;
-	spin_unlock(&sk->sk_receive_queue.lock);
+	rd->stuck = !myproto_rx_takes(sk);
+	spin_unlock(&queue->lock);
 
-	return !skb_queue_empty(&msk->rx_queue);
+	return line || !skb_queue_empty(&msk->rx_queue);
 }
 
 /* Whether @skb can go to the same read as what was there before it: with
@@ -393,7 +346,7 @@ static int myproto_read_chunk(struct sock *sk, struct myproto_read *rd,
 	int err;
 
 	if (rd->msg)
-		return skb_copy_datagram_msg(skb, off, rd->msg, len) ? : len;
+		return myproto_skb_read(skb, off, rd->msg, len) ? : len;
 
 	err = skb_splice_bits(skb, sk, off, rd->pipe, len, 0);
 	rd->full = err < len;
@@ -443,6 +396,7 @@ static int myproto_rx_copy(struct sock *sk, struct myproto_read *rd)
 		/* The sender is not to wait for the end of a long read. */
 		if (freed >= READ_ONCE(sk->sk_rcvbuf) / 4) {
 			myproto_rx_done(sk, read, freed);
+			myproto_wake_room(sk);
 			read = 0;
 			freed = 0;
 		}
@@ -456,6 +410,8 @@ static int myproto_rx_copy(struct sock *sk, struct myproto_read *rd)
 	msk->rx_off = off;
 	if (read)
 		myproto_rx_done(sk, read, freed);
+	if (freed)
+		myproto_wake_room(sk);
 	return err;
 }
 
@@ -476,7 +432,7 @@ static long myproto_wait_data(struct sock *sk, const struct myproto_read *rd,
 		/* Not the queue: another reader may have taken it over and
 		 * left something.
 		 */
-		ready = rd->peek ? msk->rx_total != rd->seen : msk->inq;
+		ready = rd->peek ? msk->rx_total != rd->seen : myproto_inq(sk);
 		if (ready || sk->sk_shutdown & RCV_SHUTDOWN ||
 		    READ_ONCE(sk->sk_err) || !timeo || signal_pending(current))
 			break;
@@ -506,12 +462,34 @@ static void myproto_read_start(struct sock *sk, struct myproto_read *rd,
 	rd->first = NULL;
 }
 
+/* One step of a read: from what has been taken over, else from the line, else
+ * from what it takes over now, which sets @taken. Called with rx_mutex held.
+ * Returns whether there was something to read, or an error.
+ */
+static int myproto_read_step(struct sock *sk, struct myproto_read *rd,
+			     bool *taken, bool *end)
+{
+	struct myproto_sock *msk = myproto_sk(sk);
+	int more;
+
+	if (rd->peek || skb_queue_empty(&msk->rx_queue)) {
+		if (!rd->spill && myproto_line_len(msk))
+			return myproto_line_read(sk, rd) ? : 1;
+
+		*taken = true;
+		more = myproto_rx_take(sk, rd, end);
+		if (more <= 0)
+			return more;
+	}
+	return myproto_rx_copy(sk, rd) ? : 1;
+}
+
 /* Read until there is enough, an end, an error, or no time left. */
 static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 			       int flags)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
-	bool more, taken = false, end;
+	bool taken = false, end;
 	int target, err;
 	long timeo;
 
@@ -520,22 +498,19 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 	target = rd->pipe ? 1 :
 		 sock_rcvlowat(sk, flags & MSG_WAITALL, rd->len);
 	rd->peek = flags & MSG_PEEK;
+	rd->spill = rd->peek || rd->pipe || READ_ONCE(sk->sk_scm_recv_flags) ||
+		    READ_ONCE(sk->sk_flags) & SK_FLAGS_TIMESTAMP;
 
 	mutex_lock(&msk->rx_mutex);
 	for (;;) {
 		if (rd->peek)
 			myproto_read_start(sk, rd, flags);
-		more = !skb_queue_empty(&msk->rx_queue);
-		if (rd->peek || !more) {
-			more = myproto_rx_take(sk, rd, &end);
-			taken = true;
-		}
 
-		err = more ? myproto_rx_copy(sk, rd) : 0;
-		if (err || rd->full || rd->copied == rd->len ||
+		err = myproto_read_step(sk, rd, &taken, &end);
+		if (err < 0 || rd->full || rd->copied == rd->len ||
 		    (rd->copied >= target && taken))
 			break;
-		if (more && !rd->peek)
+		if (err && !rd->peek)
 			continue;
 
 		/* No more comes to a peek if what there is takes the room. */

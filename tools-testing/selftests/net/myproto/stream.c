@@ -5,9 +5,11 @@
  * transfers arrive intact.
  */
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 
 #include <linux/sock_diag.h>
+#include <linux/sockios.h>
 
 #include "pair.h"
 
@@ -209,14 +211,15 @@ TEST_F(pair, recv_bad_pointer_efault)
 	expect_recv(_metadata, self->fd[1], "abc");
 }
 
+/* What was sent before the fault counts, in the pieces the kernel makes. */
 TEST_F(pair, send_fault_after_some_bytes)
 {
-	char *page = half_mapped(_metadata, PAGE_LEN);
-	int len = 6000, i;
-	char buf[8192];
+	char *page = half_mapped(_metadata, 2 * PAGE_LEN);
+	int len = 100000, i;
+	char buf[100000];
 	ssize_t n;
 
-	page += PAGE_LEN - len;
+	page += 2 * PAGE_LEN - len;
 	for (i = 0; i < len; i++)
 		page[i] = i % 251;
 
@@ -997,6 +1000,182 @@ TEST_F(transfer, both_ways)
 		TH_LOG("after %zu bytes: %s", end.received, strerror(-err));
 	EXPECT_EQ(total, end.received);
 	EXPECT_EQ(0, err ? my_kill(pid) : my_wait(pid));
+}
+
+/*
+ * Small data. Where it is kept depends on its size, on what is there already and
+ * on who reads it how: whatever the mixture, it stays one stream.
+ */
+
+struct small {
+	int fd[2];
+	int pipe[2];
+	size_t sent;
+	size_t received;
+};
+
+static bool small_is_next(const struct small *s, const void *buf, size_t len)
+{
+	return !memcmp(buf, pattern + s->received, len);
+}
+
+/* Up to @len bytes, all that there are: with recv() or by way of a pipe */
+static ssize_t small_read(struct small *s, void *buf, size_t len, bool splice_it)
+{
+	ssize_t n;
+
+	if (!splice_it)
+		return recv(s->fd[1], buf, len, MSG_DONTWAIT);
+
+	n = splice(s->fd[1], NULL, s->pipe[1], NULL, len, SPLICE_F_NONBLOCK);
+	return n < 0 ? n : read(s->pipe[0], buf, n);
+}
+
+static void small_receive(struct __test_metadata *_metadata, struct small *s,
+			  size_t len, bool splice_it)
+{
+	size_t there = s->sent - s->received;
+	unsigned char buf[1024];
+	ssize_t n;
+
+	n = small_read(s, buf, len, splice_it);
+	if (!there) {
+		ASSERT_EQ(EAGAIN, err_of(n));
+		return;
+	}
+	/* A pipe has no more than 16 places. */
+	ASSERT_LT(0, n);
+	if (!splice_it)
+		ASSERT_EQ((ssize_t)(len < there ? len : there), n);
+	ASSERT_TRUE(small_is_next(s, buf, n));
+	s->received += n;
+}
+
+static void small_peek(struct __test_metadata *_metadata, struct small *s,
+		       size_t len)
+{
+	size_t there = s->sent - s->received;
+	unsigned char buf[1024];
+	ssize_t n;
+
+	n = recv(s->fd[1], buf, len, MSG_DONTWAIT | MSG_PEEK);
+	if (!there) {
+		ASSERT_EQ(EAGAIN, err_of(n));
+		return;
+	}
+	ASSERT_EQ((ssize_t)(len < there ? len : there), n);
+	ASSERT_TRUE(small_is_next(s, buf, n));
+}
+
+static void small_step(struct __test_metadata *_metadata, struct small *s)
+{
+	size_t len = random_size(9);
+	int inq;
+
+	switch (random_u32() % 8) {
+	case 0 ... 2:
+		if (s->sent - s->received > 5000)
+			break;
+		ASSERT_EQ((ssize_t)len,
+			  send(s->fd[0], pattern + s->sent, len, MSG_DONTWAIT));
+		s->sent += len;
+		break;
+	case 3 ... 5:
+		small_receive(_metadata, s, len, random_u32() % 8 == 0);
+		break;
+	case 6:
+		small_peek(_metadata, s, len);
+		break;
+	case 7:
+		ASSERT_EQ(0, ioctl(s->fd[1], SIOCINQ, &inq));
+		ASSERT_EQ(s->sent - s->received, (size_t)inq);
+	}
+}
+
+TEST_F(pair, small_data_in_every_way)
+{
+	struct small s = { .fd = { self->fd[0], self->fd[1] } };
+
+	make_pattern();
+	ASSERT_EQ(0, pipe(s.pipe));
+	while (s.sent < PATTERN_LEN / 2)
+		small_step(_metadata, &s);
+	while (s.received < s.sent)
+		small_receive(_metadata, &s, 1000, false);
+	EXPECT_EQ(0U, mem_info(_metadata, s.fd[1], SK_MEMINFO_RMEM_ALLOC));
+	EXPECT_EQ(EAGAIN, try_recv(s.fd[1]));
+	close(s.pipe[0]);
+	close(s.pipe[1]);
+}
+
+/* Who reads while it is written sees the same. */
+TEST_F(pair, small_data_at_once)
+{
+	size_t len, sent = 0, total = 200000;
+	struct small s = { };
+	unsigned char buf[512];
+	ssize_t n;
+	pid_t pid;
+
+	make_pattern();
+	pid = my_fork(_metadata);
+	if (!pid) {
+		while (sent < total) {
+			len = random_size(7);
+			n = send(self->fd[0], pattern + sent, len, 0);
+			if (n != (ssize_t)len)
+				_exit(1);
+			sent += n;
+		}
+		_exit(0);
+	}
+
+	close_end(&self->fd[0]);
+	random_state = 2;
+	for (;;) {
+		len = random_size(9);
+		n = recv(self->fd[1], buf, len, 0);
+		if (n <= 0)
+			break;
+		ASSERT_TRUE(small_is_next(&s, buf, n));
+		s.received += n;
+	}
+	EXPECT_EQ(0, n);
+	EXPECT_LE(total, s.received);
+	EXPECT_EQ(0, my_wait(pid));
+}
+
+/* The place for small data does not know who sent it. */
+TEST_F(pair, small_data_then_passcred)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(struct ucred))];
+		struct cmsghdr align;
+	} control;
+	char buf[16];
+	struct iovec iov = { .iov_base = buf, .iov_len = sizeof(buf) };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	struct ucred *cred;
+	int one = 1;
+
+	expect_send(_metadata, self->fd[0], "abc");
+	ASSERT_EQ(0, setsockopt(self->fd[1], SOL_SOCKET, SO_PASSCRED, &one,
+				sizeof(one)));
+	expect_send(_metadata, self->fd[0], "def");
+
+	ASSERT_EQ(3, recvmsg(self->fd[1], &msg, 0));
+	EXPECT_EQ(0, memcmp(buf, "abc", 3));
+	cred = (struct ucred *)CMSG_DATA(&control.align);
+	EXPECT_EQ(0, cred->pid);
+	msg.msg_controllen = sizeof(control);
+	ASSERT_EQ(3, recvmsg(self->fd[1], &msg, 0));
+	EXPECT_EQ(0, memcmp(buf, "def", 3));
+	EXPECT_EQ(getpid(), cred->pid);
 }
 
 int main(int argc, char **argv)
