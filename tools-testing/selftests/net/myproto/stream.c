@@ -653,6 +653,33 @@ TEST_F(memory, directions_are_independent)
 	EXPECT_EQ(0U, mem_info(_metadata, self->fd[0], SK_MEMINFO_RMEM_ALLOC));
 }
 
+/* What was full takes more when half of it is free, and poll() agrees. */
+TEST_F(memory, full_opens_again_at_half)
+{
+	size_t rcvbuf = get_int_opt(_metadata, self->fd[1], SO_RCVBUF);
+	size_t total, left;
+	char buf[1000];
+	ssize_t n;
+
+	total = my_fill(_metadata, self->fd[0], variant->chunk);
+	left = total;
+	while (mem_info(_metadata, self->fd[1], SK_MEMINFO_RMEM_ALLOC) >
+	       rcvbuf / 2) {
+		ASSERT_EQ(0, poll_now(self->fd[0]));
+		ASSERT_EQ(EAGAIN, try_send(self->fd[0]));
+		n = recv(self->fd[1], buf, sizeof(buf), MSG_DONTWAIT);
+		ASSERT_LT(0, n);
+		left -= n;
+	}
+	ASSERT_LT(left, total);
+	EXPECT_EQ(POLLOUT, poll_now(self->fd[0]));
+	expect_send(_metadata, self->fd[0], "x");
+
+	/* It was not full: there is room for another one. */
+	EXPECT_EQ(POLLOUT, poll_now(self->fd[0]));
+	EXPECT_EQ(left + 1, my_drain(_metadata, self->fd[1]));
+}
+
 TEST_F(memory, shrinking_rcvbuf_keeps_data)
 {
 	size_t total;
