@@ -120,7 +120,7 @@ static int myproto_tx_state(const struct sock *sk, struct sock *peer)
 		return -EPERM;
 
 	takes = myproto_rx_takes(peer);
-	if (peer->sk_type == SOCK_STREAM && mpeer->rx_full == takes) {
+	if (mpeer->rx_full == takes && peer->sk_type == SOCK_STREAM) {
 		WRITE_ONCE(mpeer->rx_full, !takes);
 		/* Before more is charged. Pairs with smp_rmb() of
 		 * myproto_rx_takes(): who sees the charge sees this.

@@ -52,8 +52,9 @@ static int myproto_send_small(struct sock *sk, struct sock *peer,
 			      struct msghdr *msg, const struct scm_cookie *scm,
 			      int *size)
 {
+	/* No more of it is used than is copied to it. */
+	char data[MYPROTO_SMALL_SIZE] __uninitialized;
 	int len = msg_data_left(msg), err;
-	char data[MYPROTO_SMALL_SIZE];
 
 	if (!copy_from_iter_full(data, len, &msg->msg_iter))
 		return -EFAULT;
