@@ -10,6 +10,8 @@ help:
 	@echo "make selftest    its kselftests in a kernel with the debug options (KASAN, lockdep, ...)"
 	@echo "make coverage    the lines they execute, in a kernel that counts them; then a search for leaks"
 	@echo "make stress      those of them that look for races, three minutes each"
+	@echo "make bench       its speed beside AF_UNIX, TCP, UDP, VSOCK and TIPC, and the bars it has to meet"
+	@echo "make profile     the instructions of one operation, by function of the kernel"
 	@echo "make tree        build/linux: the base kernel with the series, to read, build and work in"
 	@echo "make refresh     write patches/, series and the source folders from build/linux"
 	@echo "make menuconfig  configure the kernel of make demo: Networking support, Networking options"
@@ -19,8 +21,8 @@ help:
 	@echo "(a git tree gets a worktree and a branch of its own, any other is copied; make clean before"
 	@echo "changing it). Packages that are missing are installed when you are root."
 
-demo test check selftest coverage stress tree refresh menuconfig clean:
+demo test check selftest coverage stress bench profile tree refresh menuconfig clean:
 	@scripts/$@.sh
 
-.PHONY: help demo test check selftest coverage stress tree refresh menuconfig clean
+.PHONY: help demo test check selftest coverage stress bench profile tree refresh menuconfig clean
 .NOTPARALLEL:

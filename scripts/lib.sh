@@ -163,6 +163,37 @@ errors() {
 	grep -E -A3 'error|Error|undefined reference|No space' "$1" | tail -n 15 >&2 || tail -n 15 "$1" >&2
 }
 
+# lock NAME: wait until no other command works on build/NAME.
+lock() {
+	exec 9>"$build/$1.lock"
+	flock -n 9 || { say "waiting for another command that works on build/$1"; flock 9; }
+}
+
+# build_kernel NAME ARGUMENT...: make build/NAME by ARGUMENTs. Its output is $log.
+build_kernel() {
+	local out=$build/$1 known=$cache/objects-$1 total absent
+	# For the progress line: how many objects a complete build has, as the last
+	# one counted them (before the first, the number of the day this was written).
+	total=$(cat "$known" 2>/dev/null || echo 700)
+	objects() { find "$out" -name '*.o' "$@" | wc -l; }
+	absent=$((total - $(objects)))
+	touch "$out/started"
+	# shellcheck disable=SC2317 # tick calls it
+	count() {
+		local built
+		built=$(objects -newer "$out/started")
+		if [ "$absent" -gt 10 ]; then echo "$built of about $absent objects, "; else echo "$built objects, "; fi
+	}
+	log=$logs/build-$1.log
+	run "building $1" "$log" kernel_make "$out" "${@:2}" -j"$(nproc)" || {
+		errors "$log"
+		die "the kernel does not build; all of its output is in $log"
+	}
+	objects >"$known"
+	# shellcheck disable=SC2317
+	count() { :; }
+}
+
 # has_work: build/linux has commits or changes that are not in patches/.
 has_work() {
 	[ "$(kgit -C "$linux" symbolic-ref -q HEAD)" != "$(kgit -C "$linux" symbolic-ref "$ref_branch")" ] ||
