@@ -211,7 +211,9 @@ struct sock *myproto_sk_alloc(struct net *net, struct socket *sock, int type,
 
 	sock_init_data(sock, sk);
 	sk->sk_type = type;
-	sk->sk_allocation = GFP_KERNEL_ACCOUNT;
+	/* A send that finds no memory rather fails than kills processes. */
+	sk->sk_allocation = GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL |
+			    __GFP_NOWARN;
 	/* Others read the peer of such a socket at any time. */
 	if (type == SOCK_DGRAM)
 		sock_set_flag(sk, SOCK_RCU_FREE);

@@ -525,8 +525,10 @@ void myproto_close(struct sock *sk, bool reset)
 	list_splice_init(&msk->accept_queue, &children);
 	spin_unlock(&sk->sk_receive_queue.lock);
 
-	list_for_each_entry_safe(child, next, &children, room_relay.entry)
+	list_for_each_entry_safe(child, next, &children, room_relay.entry) {
+		list_del_init(&child->room_relay.entry);
 		myproto_close(&child->sk, true);
+	}
 
 	reset |= myproto_purge(sk);
 	myproto_close_peer(sk, reset);

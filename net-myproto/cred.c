@@ -60,17 +60,20 @@ void myproto_copy_peercred(struct sock *sk, struct sock *from)
  * __myproto_scm_send - look at the control messages of a send
  * @sock: the sender
  * @msg: what is sent
- * @scm: where to store the credentials, which the caller gives up with
- *	scm_destroy()
+ * @scm: see myproto_scm_send()
  * @wanted: whether they go with it although the sender does not name them
  *
  * Context: Process context. May sleep.
  * Return: see myproto_scm_send().
  */
 int __myproto_scm_send(struct socket *sock, struct msghdr *msg,
-		       struct scm_cookie *scm, bool wanted)
+		       struct scm_cookie **scm, bool wanted)
 {
-	return scm_send(sock, msg, scm, wanted);
+	int err = scm_send(sock, msg, *scm, wanted);
+
+	if (!err && !(*scm)->pid)
+		*scm = NULL;
+	return err;
 }
 
 static void myproto_skb_destruct(struct sk_buff *skb)

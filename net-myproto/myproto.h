@@ -281,6 +281,20 @@ static inline bool myproto_rx_takes(const struct sock *sk)
 }
 
 /**
+ * myproto_line_suits - whether something may go to the line of a socket
+ * @sk: the receiver
+ * @scm: the credentials that go with it, or NULL
+ *
+ * Context: Any; it may change unless the queue lock is held.
+ * Return: whether it may: the line has no place for who sent it and when.
+ */
+static inline bool myproto_line_suits(const struct sock *sk,
+				      const struct scm_cookie *scm)
+{
+	return !scm && !(READ_ONCE(sk->sk_flags) & SK_FLAGS_TIMESTAMP);
+}
+
+/**
  * myproto_inq - how much a socket has been sent and has not read
  * @sk: the socket
  *
@@ -347,7 +361,7 @@ __poll_t myproto_poll(struct file *file, struct socket *sock,
 void myproto_set_peercred(struct sock *sk);
 void myproto_copy_peercred(struct sock *sk, struct sock *from);
 int __myproto_scm_send(struct socket *sock, struct msghdr *msg,
-		       struct scm_cookie *scm, bool wanted);
+		       struct scm_cookie **scm, bool wanted);
 void myproto_scm_recv(struct socket *sock, struct msghdr *msg,
 		      struct sk_buff *skb, int flags);
 void myproto_skb_set_scm(struct sk_buff *skb, const struct scm_cookie *scm);
@@ -376,7 +390,7 @@ static inline int myproto_scm_send(struct socket *sock, const struct sock *peer,
 		      !READ_ONCE(peer->sk_socket);
 
 	if (wanted || msg->msg_controllen)
-		return __myproto_scm_send(sock, msg, *scm, wanted);
+		return __myproto_scm_send(sock, msg, scm, wanted);
 
 	*scm = NULL;
 	return 0;

@@ -2,6 +2,7 @@
 /* AF_MYPROTO: what a socket has been sent, and who waits for it or for room */
 
 #include <linux/errno.h>
+#include <linux/minmax.h>
 #include <linux/net.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
@@ -18,7 +19,7 @@
 #define MYPROTO_FRAG_SIZE	(PAGE_SIZE << PAGE_ALLOC_COSTLY_ORDER)
 
 /* Up to that, memory from kmalloc() is cheaper than pages. */
-#define MYPROTO_LINEAR_MAX	((int)SKB_WITH_OVERHEAD(SZ_8K))
+#define MYPROTO_LINEAR_MAX	((int)SKB_WITH_OVERHEAD(MAX(SZ_8K, PAGE_SIZE)))
 
 /* How much an skb holds that others will be added to */
 #define MYPROTO_TAIL_SIZE	SKB_WITH_OVERHEAD(SZ_4K)
@@ -239,8 +240,7 @@ static int myproto_sleep_room(struct sock *sk, struct sock *peer, long *timeo)
  *
  * Context: Process context. May sleep.
  * Return: 0 when there was room, -EAGAIN when there was no time left, what a
- * signal gives, -EPIPE when @sk is shut down, or what
- * myproto_publish() gives.
+ * signal gives, -EPIPE when @sk is shut down, or what myproto_publish() gives.
  */
 int myproto_wait_room(struct sock *sk, struct sock *peer, long *timeo)
 {
@@ -271,16 +271,23 @@ void myproto_wake_room(struct sock *sk)
 		wake_up_interruptible(&msk->room_wait);
 }
 
-/* Account for @len bytes and @charge bytes of memory that @sk was sent. Called
- * with its queue lock held. Returns whether to tell the reader: not if it wants
- * more, unless it sleeps and knows better.
+/* Count @len bytes that @sk is sent, before it can read them. Called with its
+ * queue lock held.
  */
-static bool myproto_rx_add(struct sock *sk, int len, int charge)
+static void myproto_rx_count(struct sock *sk, int len)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 
-	atomic_add(charge, &sk->sk_rmem_alloc);
 	WRITE_ONCE(msk->rx_total, msk->rx_total + len);
+}
+
+/* Whether to tell the reader of @sk that it has been sent something: not if it
+ * wants more, unless it sleeps and knows better. Called with the queue lock
+ * held.
+ */
+static bool myproto_rx_ready(const struct sock *sk)
+{
+	const struct myproto_sock *msk = myproto_sk(sk);
 
 	return sk->sk_type != SOCK_STREAM || msk->rx_waiting ||
 	       myproto_inq(sk) >= READ_ONCE(sk->sk_rcvlowat) ||
@@ -316,6 +323,12 @@ static struct sk_buff *myproto_skb_alloc_pages(struct msghdr *msg, int len,
 	if (rest)
 		size += PAGE_SIZE << get_order(rest);
 	skb = alloc_skb_with_frags(0, size, PAGE_ALLOC_COSTLY_ORDER, err, gfp);
+	if (!skb) {
+		/* Of small ones there should be no more than needed. */
+		size = PAGE_ALIGN(len);
+		skb = alloc_skb_with_frags(0, size, PAGE_ALLOC_COSTLY_ORDER,
+					   err, gfp);
+	}
 	if (!skb)
 		return NULL;
 
@@ -343,23 +356,23 @@ struct sk_buff *myproto_skb_alloc(struct sock *sk, struct msghdr *msg, int len,
 				  int size, const struct scm_cookie *scm,
 				  int *err)
 {
-	/* Rather fail than kill processes for it. */
-	gfp_t gfp = sk->sk_allocation | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
+	size_t left = msg_data_left(msg);
 	struct sk_buff *skb;
 
 	*err = -ENOBUFS;
 	if (len > MYPROTO_LINEAR_MAX) {
-		skb = myproto_skb_alloc_pages(msg, len, gfp, err);
+		skb = myproto_skb_alloc_pages(msg, len, sk->sk_allocation, err);
 		if (!skb)
 			return NULL;
 	} else {
-		skb = alloc_skb(max(len, size), gfp);
+		skb = alloc_skb(max(len, size), sk->sk_allocation);
 		if (!skb)
 			return NULL;
 		*err = copy_from_iter_full(__skb_put(skb, len), len,
 					   &msg->msg_iter) ? 0 : -EFAULT;
 	}
 	if (*err) {
+		iov_iter_revert(&msg->msg_iter, left - msg_data_left(msg));
 		kfree_skb(skb);
 		return NULL;
 	}
@@ -412,8 +425,10 @@ int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb)
 	err = myproto_tx_state(sk, peer);
 	if (!err) {
 		sock_skb_set_dropcount(peer, skb);
+		atomic_add(skb->truesize, &peer->sk_rmem_alloc);
+		myproto_rx_count(peer, skb->len);
 		__skb_queue_tail(queue, skb);
-		ready = myproto_rx_add(peer, skb->len, skb->truesize);
+		ready = myproto_rx_ready(peer);
 	}
 	spin_unlock(&queue->lock);
 
@@ -439,12 +454,12 @@ static bool myproto_skb_mergeable(const struct sock *sk,
 	       gid_eq(cb->gid, scm->creds.gid);
 }
 
-/* Add @len bytes at @data to the line of @msk, if there is room for them.
- * Called with the queue lock held.
+/* Add @len bytes at @data to the line of @sk, if there is room for them. Called
+ * with the queue lock held.
  */
-static bool myproto_line_add(struct myproto_sock *msk, const void *data,
-			     u32 len)
+static bool myproto_line_add(struct sock *sk, const void *data, u32 len)
 {
+	struct myproto_sock *msk = myproto_sk(sk);
 	u32 at = msk->line_in % MYPROTO_LINE_SIZE, first;
 	u8 used;
 
@@ -457,7 +472,10 @@ static bool myproto_line_add(struct myproto_sock *msk, const void *data,
 	memcpy(msk->line + at, data, first);
 	if (first < len)
 		memcpy(msk->line, data + first, len - first);
-	/* Pairs with smp_load_acquire() in myproto_line_len(). */
+	myproto_rx_count(sk, len);
+	/* Pairs with smp_load_acquire() in myproto_line_len(): who reads it
+	 * takes no lock.
+	 */
 	smp_store_release(&msk->line_in, (u8)(msk->line_in + len));
 	return true;
 }
@@ -465,7 +483,7 @@ static bool myproto_line_add(struct myproto_sock *msk, const void *data,
 /* Add @len bytes at @data to @tail, which is at the end of @peer's queue. If it
  * is full, there may be more to come, and @size becomes that of an skb for it.
  */
-static bool myproto_tail_add(const struct sock *peer, struct sk_buff *tail,
+static bool myproto_tail_add(struct sock *peer, struct sk_buff *tail,
 			     const void *data, int len, int *size)
 {
 	if (skb_tailroom(tail) < len) {
@@ -474,6 +492,7 @@ static bool myproto_tail_add(const struct sock *peer, struct sk_buff *tail,
 		return false;
 	}
 	__skb_put_data(tail, data, len);
+	myproto_rx_count(peer, len);
 	return true;
 }
 
@@ -506,9 +525,10 @@ int myproto_publish_small(struct sock *sk, struct sock *peer, const void *data,
 			added = myproto_skb_mergeable(peer, tail, scm) &&
 				myproto_tail_add(peer, tail, data, len, size);
 		else
-			added = myproto_line_add(myproto_sk(peer), data, len);
+			added = myproto_line_suits(peer, scm) &&
+				myproto_line_add(peer, data, len);
 		if (added)
-			ready = myproto_rx_add(peer, len, 0);
+			ready = myproto_rx_ready(peer);
 		else
 			err = -ENOBUFS;
 	}
@@ -617,8 +637,12 @@ void myproto_set_rcvbuf(struct sock *sk, int val)
  */
 int myproto_set_rcvlowat(struct sock *sk, int val)
 {
+	/* Under the lock, so that either a sender sees it or what was sent is
+	 * seen below. It may be enough now.
+	 */
+	spin_lock(&sk->sk_receive_queue.lock);
 	WRITE_ONCE(sk->sk_rcvlowat, val ? : 1);
-	/* It may be enough now. */
+	spin_unlock(&sk->sk_receive_queue.lock);
 	if (myproto_readable(sk))
 		sk->sk_data_ready(sk);
 	return 0;

@@ -40,21 +40,19 @@ static bool myproto_is_small(const struct sock *peer, int len,
 	if (!skb_queue_empty_lockless(&peer->sk_receive_queue))
 		return len <= MYPROTO_SMALL_SIZE;
 
-	/* The line has no place for who sent it and when. */
-	return len <= MYPROTO_LINE_SIZE && !scm &&
-	       !(READ_ONCE(peer->sk_flags) & SK_FLAGS_TIMESTAMP);
+	return len <= MYPROTO_LINE_SIZE && myproto_line_suits(peer, scm);
 }
 
-/* Send what is left of @msg without an skb of its own. Returns how many bytes
- * it was, or see myproto_publish_small().
+/* Send the next @len bytes of @msg without an skb of their own. Returns @len,
+ * or see myproto_publish_small().
  */
 static int myproto_send_small(struct sock *sk, struct sock *peer,
-			      struct msghdr *msg, const struct scm_cookie *scm,
-			      int *size)
+			      struct msghdr *msg, int len,
+			      const struct scm_cookie *scm, int *size)
 {
 	/* No more of it is used than is copied to it. */
 	char data[MYPROTO_SMALL_SIZE] __uninitialized;
-	int len = msg_data_left(msg), err;
+	int err;
 
 	if (!copy_from_iter_full(data, len, &msg->msg_iter))
 		return -EFAULT;
@@ -110,7 +108,8 @@ static int myproto_send_some(struct sock *sk, struct sock *peer,
 	len = min(READ_ONCE(peer->sk_rcvbuf), MYPROTO_SKB_SIZE);
 	len = min_t(size_t, len, msg_data_left(msg));
 	if (!splice && myproto_is_small(peer, len, scm)) {
-		err = myproto_send_small(sk, peer, msg, scm, &size);
+		err = myproto_send_small(sk, peer, msg, len, scm,
+					 &size);
 		if (err != -ENOBUFS)
 			return err;
 	}
@@ -239,8 +238,8 @@ static void myproto_line_drop(struct myproto_sock *msk, u32 len)
 	smp_store_release(&msk->line_out, (u8)(msk->line_out + len));
 }
 
-/* Read what is in the line, up to its end. Called with rx_mutex held, and
- * nothing in rx_queue, for that would be older. Returns 0 or -EFAULT.
+/* Read what is in the line, up to where it begins anew. Called with rx_mutex
+ * held, and nothing in rx_queue, for that would be older. Returns 0 or -EFAULT.
  */
 static int myproto_line_read(struct sock *sk, struct myproto_read *rd)
 {
@@ -255,6 +254,7 @@ static int myproto_line_read(struct sock *sk, struct myproto_read *rd)
 
 	myproto_line_drop(msk, len);
 	myproto_rx_done(sk, len, 0);
+	sk_peek_offset_bwd(sk, len);
 	rd->copied += len;
 	return 0;
 }
@@ -291,7 +291,7 @@ static int myproto_rx_take(struct sock *sk, struct myproto_read *rd, bool *end)
 {
 	struct sk_buff_head *queue = &sk->sk_receive_queue;
 	struct myproto_sock *msk = myproto_sk(sk);
-	bool line;
+	bool line, spilled = false;
 	int err;
 
 	spin_lock(&queue->lock);
@@ -301,6 +301,7 @@ static int myproto_rx_take(struct sock *sk, struct myproto_read *rd, bool *end)
 		err = myproto_line_spill(sk);
 		if (err)
 			return err;
+		spilled = true;
 		spin_lock(&queue->lock);
 	}
 	if (!line)
@@ -310,6 +311,9 @@ static int myproto_rx_take(struct sock *sk, struct myproto_read *rd, bool *end)
 	rd->stuck = !myproto_rx_takes(sk);
 	spin_unlock(&queue->lock);
 
+	/* It is charged now. With no room left, what is there will do. */
+	if (spilled && rd->stuck)
+		sk->sk_data_ready(sk);
 	return line || !skb_queue_empty(&msk->rx_queue);
 }
 
@@ -325,6 +329,8 @@ static bool myproto_read_fits(const struct sock *sk, struct myproto_read *rd,
 		return true;
 
 	if (!rd->first) {
+		if (rd->copied)
+			return true;
 		if (READ_ONCE(sk->sk_scm_recv_flags) ||
 		    READ_ONCE(sk->sk_flags) & SK_FLAGS_TIMESTAMP)
 			rd->first = skb_get(skb);
@@ -349,7 +355,7 @@ static int myproto_read_chunk(struct sock *sk, struct myproto_read *rd,
 	if (rd->msg)
 		return myproto_skb_read(skb, off, rd->msg, len) ? : len;
 
-	err = skb_splice_bits(skb, sk, off, rd->pipe, len, 0);
+	err = skb_splice_bits(skb, sk, off, rd->pipe, len, 0) ? : -ENOMEM;
 	rd->full = err < len;
 	return err;
 }
@@ -433,7 +439,9 @@ static long myproto_wait_data(struct sock *sk, const struct myproto_read *rd,
 		/* Not the queue: another reader may have taken it over and
 		 * left something.
 		 */
-		ready = rd->peek ? msk->rx_total != rd->seen : myproto_inq(sk);
+		ready = rd->peek ? msk->rx_total != rd->seen ||
+				   (rd->copied && !myproto_rx_takes(sk)) :
+				   myproto_inq(sk);
 		if (ready || sk->sk_shutdown & RCV_SHUTDOWN ||
 		    READ_ONCE(sk->sk_err) || !timeo || signal_pending(current))
 			break;
@@ -532,13 +540,15 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 
 		mutex_unlock(&msk->rx_mutex);
 		timeo = myproto_wait_data(sk, rd, timeo);
+		/* There may be something in more than one place. */
+		taken = false;
 		mutex_lock(&msk->rx_mutex);
 	}
 	if (rd->peek)
 		sk_peek_offset_fwd(sk, rd->copied);
 	mutex_unlock(&msk->rx_mutex);
 
-	return rd->copied ? : err;
+	return rd->copied ? : min(err, 0);
 }
 
 /**
@@ -552,7 +562,7 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
  * Return: how many bytes were copied, 0 at the end of the stream, or -ENOTCONN,
  * -EOPNOTSUPP for MSG_OOB, -ECONNRESET when the peer was closed with data
  * unread, -EAGAIN when there is nothing to read and no time left, what a signal
- * gives, or -EFAULT.
+ * gives, -EFAULT or -ENOBUFS.
  */
 int myproto_stream_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 			   int flags)

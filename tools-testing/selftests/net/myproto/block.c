@@ -700,13 +700,16 @@ TEST_F(partial, peer_shutdown_rd)
 TEST_F(partial, reader_takes_all)
 {
 	size_t total = 0;
+	int err;
 
 	while (total < BIG) {
 		ASSERT_LT(0, poll_for(self->fd[1], POLLIN, WAIT_MS));
 		total += my_drain(_metadata, self->fd[1]);
 	}
 	EXPECT_EQ(BIG, partial_told(_metadata, self->told));
-	EXPECT_EQ(0, my_wait(self->pid));
+	/* Whether there was room for the next one already is another thing. */
+	err = my_wait(self->pid);
+	EXPECT_TRUE(!err || err == EAGAIN);
 }
 
 TEST(send_timeout_partial)

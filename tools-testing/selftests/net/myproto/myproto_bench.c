@@ -919,6 +919,8 @@ static void run_lookup(struct run *r)
 		target[i].fd = fd[n];
 	}
 
+	/* What grows hash tables, or frees the sockets of before, must be done. */
+	usleep(500000);
 	r->fd[0] = new_socket(r, 0);
 	repeat(r, find_target);
 	close(r->fd[0]);

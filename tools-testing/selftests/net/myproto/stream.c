@@ -1172,6 +1172,33 @@ TEST_F(pair, small_data_at_once)
 	EXPECT_EQ(0, my_wait(pid));
 }
 
+/* Who is woken for a write gets all of it, wherever its place ends. */
+TEST_F(pair, small_data_wakes_for_all_of_it)
+{
+	char buf[40] = "";
+	pid_t pid;
+	int i;
+
+	for (i = 0; i < 10; i++) {
+		pid = fork_reader(_metadata, self->fd[1], 60, 0);
+		ASSERT_EQ((ssize_t)sizeof(buf),
+			  send(self->fd[0], buf, sizeof(buf), 0));
+		EXPECT_EQ((int)sizeof(buf), my_wait(pid));
+	}
+}
+
+TEST_F(pair, small_data_moves_peek_off)
+{
+	int off = 5;
+	char buf[4];
+
+	ASSERT_EQ(0, setsockopt(self->fd[1], SOL_SOCKET, SO_PEEK_OFF, &off,
+				sizeof(off)));
+	expect_send(_metadata, self->fd[0], "abcdefghij");
+	ASSERT_EQ(4, recv(self->fd[1], buf, sizeof(buf), MSG_DONTWAIT));
+	EXPECT_EQ(1, get_int_opt(_metadata, self->fd[1], SO_PEEK_OFF));
+}
+
 /* The place for small data does not know who sent it. */
 TEST_F(pair, small_data_then_passcred)
 {
