@@ -919,7 +919,7 @@ static void run_lookup(struct run *r)
 		target[i].fd = fd[n];
 	}
 
-	/* What grows hash tables, or frees the sockets of before, must be done. */
+	/* Hash tables have grown then, and sockets of before are freed. */
 	usleep(500000);
 	r->fd[0] = new_socket(r, 0);
 	repeat(r, find_target);
@@ -946,7 +946,7 @@ static double sum_of(const char *path, const char *key)
 	return sum;
 }
 
-static double meminfo(const char *key)
+static double memory_line(const char *key)
 {
 	return sum_of("/proc/meminfo", key) * 1024;
 }
@@ -967,8 +967,8 @@ static double memory_in_use(void)
 		last = used;
 		usleep(50000);
 		write_number("/proc/sys/vm/stat_refresh", 1);
-		used = meminfo("MemTotal") - meminfo("MemFree") -
-		       meminfo("Buffers") - meminfo("Cached") -
+		used = memory_line("MemTotal") - memory_line("MemFree") -
+		       memory_line("Buffers") - memory_line("Cached") -
 		       sum_of("/proc/zoneinfo", "count") * getpagesize();
 		same = fabs(used - last) <= NOISE ? same + 1 : 0;
 	} while (same < 3 && ++tries < 200);

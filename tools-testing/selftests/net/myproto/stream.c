@@ -1030,8 +1030,8 @@ TEST_F(transfer, both_ways)
 }
 
 /*
- * Small data. Where it is kept depends on its size, on what is there already and
- * on who reads it how: whatever the mixture, it stays one stream.
+ * Small data. Where it is kept depends on its size, on what is there already
+ * and on who reads it how: whatever the mixture, it stays one stream.
  */
 
 struct small {
@@ -1047,7 +1047,8 @@ static bool small_is_next(const struct small *s, const void *buf, size_t len)
 }
 
 /* Up to @len bytes, all that there are: with recv() or by way of a pipe */
-static ssize_t small_read(struct small *s, void *buf, size_t len, bool splice_it)
+static ssize_t small_read(struct small *s, void *buf, size_t len,
+			  bool splice_it)
 {
 	ssize_t n;
 
