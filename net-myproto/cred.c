@@ -84,7 +84,7 @@ static void myproto_skb_destruct(struct sk_buff *skb)
 /**
  * myproto_skb_set_scm - put credentials on data
  * @skb: the data, which takes a reference of its own
- * @scm: the credentials
+ * @scm: the credentials, see myproto_scm_send()
  *
  * Context: Any.
  */
@@ -97,8 +97,7 @@ void myproto_skb_set_scm(struct sk_buff *skb, const struct scm_cookie *scm)
 	cb->uid = scm->creds.uid;
 	cb->gid = scm->creds.gid;
 	cb->pid = get_pid(scm->pid);
-	if (cb->pid)
-		skb->destructor = myproto_skb_destruct;
+	skb->destructor = myproto_skb_destruct;
 }
 
 /**

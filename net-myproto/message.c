@@ -14,7 +14,6 @@
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/skbuff.h>
-#include <linux/uio.h>
 #include <linux/wait.h>
 #include <net/scm.h>
 #include <net/sock.h>
@@ -62,7 +61,7 @@ static int myproto_message_send(struct sock *sk, struct sock *peer,
 	/* In vain it is not even copied. But who may wait has to be ready when
 	 * it is woken, for it is woken alone.
 	 */
-	if (!timeo && myproto_rx_room(peer) <= 0) {
+	if (!timeo && !myproto_rx_takes(peer)) {
 		err = myproto_wait_room(sk, peer, &timeo);
 		if (err)
 			return err;

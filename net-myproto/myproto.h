@@ -244,26 +244,12 @@ static inline u32 myproto_peer_channel(const struct sock *sk)
 }
 
 /**
- * myproto_rx_room - how much more a socket may be sent
- * @sk: the receiver
- *
- * What is sent while there is any room is taken as a whole, so that what is
- * charged can exceed the buffer once.
- *
- * Context: Any.
- * Return: the room in bytes of memory; none if it is not above 0.
- */
-static inline int myproto_rx_room(const struct sock *sk)
-{
-	return READ_ONCE(sk->sk_rcvbuf) - sk_rmem_alloc_get(sk);
-}
-
-/**
  * myproto_rx_takes - whether a socket takes what it is sent
  * @sk: the receiver
  *
- * It does while there is any room. When the buffer of a stream is full, half of
- * it must become free first, or sender and reader would wake one another for
+ * It does while there is any room, and takes the whole then, so that what is
+ * charged can exceed the buffer once. When the buffer of a stream is full, half
+ * of it must become free first, or sender and reader would wake one another for
  * each piece.
  *
  * Context: Any.
@@ -271,12 +257,13 @@ static inline int myproto_rx_room(const struct sock *sk)
  */
 static inline bool myproto_rx_takes(const struct sock *sk)
 {
-	int room = myproto_rx_room(sk);
+	int rcvbuf = READ_ONCE(sk->sk_rcvbuf);
+	int room = rcvbuf - sk_rmem_alloc_get(sk);
 
 	/* Pairs with smp_wmb() in myproto_tx_state(). */
 	smp_rmb();
 	if (READ_ONCE(myproto_sk(sk)->rx_full))
-		return room >= READ_ONCE(sk->sk_rcvbuf) / 2;
+		return room >= rcvbuf / 2;
 	return room > 0;
 }
 

@@ -2,14 +2,17 @@
 /* AF_MYPROTO: what a socket has been sent, and who waits for it or for room */
 
 #include <linux/errno.h>
+#include <linux/gfp.h>
 #include <linux/minmax.h>
 #include <linux/net.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/skbuff.h>
 #include <linux/sockios.h>
+#include <linux/uio.h>
 #include <linux/wait.h>
 #include <asm/ioctls.h>
+#include <net/scm.h>
 #include <net/sock.h>
 #include <net/tcp_states.h>
 

@@ -108,8 +108,7 @@ static int myproto_send_some(struct sock *sk, struct sock *peer,
 	len = min(READ_ONCE(peer->sk_rcvbuf), MYPROTO_SKB_SIZE);
 	len = min_t(size_t, len, msg_data_left(msg));
 	if (!splice && myproto_is_small(peer, len, scm)) {
-		err = myproto_send_small(sk, peer, msg, len, scm,
-					 &size);
+		err = myproto_send_small(sk, peer, msg, len, scm, &size);
 		if (err != -ENOBUFS)
 			return err;
 	}
