@@ -7,5 +7,5 @@ name=$1
 need_kernel_build
 space 2
 lock "qemu-$name"
-configure "$build/qemu-$name" x86_64 "$top/scripts/qemu.config" "$top/scripts/$name.config"
+configure "$build/qemu-$name" x86_64 "$top/scripts/kernel.config" "$top/scripts/qemu.config" "$top/scripts/$name.config"
 build_kernel "qemu-$name" ARCH=x86_64 -s vmlinux

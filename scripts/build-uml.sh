@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 name=$1
 out=$build/uml-$name
-fragments=("$top/scripts/uml.config")
+fragments=("$top/scripts/kernel.config" "$top/scripts/uml.config")
 case $name in
 demo) ;;
 bench) fragments+=("$top/scripts/bench.config") ;;

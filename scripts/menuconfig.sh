@@ -5,5 +5,5 @@
 "$top/scripts/tree.sh"
 need_kernel_build
 need libncurses-dev pkg-config
-configure "$build/uml-demo" um "$top/scripts/uml.config"
+configure "$build/uml-demo" um "$top/scripts/kernel.config" "$top/scripts/uml.config"
 kernel_make "$build/uml-demo" ARCH=um -s menuconfig

@@ -81,8 +81,7 @@ apply() {
 	git_linux update-ref -d "$ref_applying"
 }
 
-exec 9>"$build/tree.lock"
-flock 9
+lock tree
 
 if [ -n "$kernel" ] && [ -e "$linux" ] && [ "$(cat "$build/kernel" 2>/dev/null)" != "$(realpath "$kernel")" ]; then
 	die "build/linux is from another kernel than KERNEL=$kernel; run \"make clean\" first"
