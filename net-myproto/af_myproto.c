@@ -222,8 +222,6 @@ struct sock *myproto_sk_alloc(struct net *net, struct socket *sock, int type,
 	INIT_LIST_HEAD(&msk->accept_queue);
 	init_waitqueue_head(&msk->room_wait);
 	myproto_relay_init(&msk->room_relay, sk);
-	mutex_init(&msk->rx_mutex);
-	__skb_queue_head_init(&msk->rx_queue);
 
 	sock_prot_inuse_add(net, sk->sk_prot, 1);
 	return sk;

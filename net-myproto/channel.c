@@ -3,19 +3,52 @@
 
 #include <linux/capability.h>
 #include <linux/errno.h>
+#include <linux/jhash.h>
 #include <linux/myproto.h>
 #include <linux/random.h>
 #include <linux/rhashtable.h>
 #include <linux/sched/signal.h>
 #include <net/net_namespace.h>
+#include <net/netns/hash.h>
 #include <net/sock.h>
 
 #include "myproto.h"
 
+static u32 myproto_hash(const struct net *net, u32 channel, u32 seed)
+{
+	return jhash_2words(channel, net_hash_mix(net), seed);
+}
+
+static u32 myproto_key_hash(const void *data, u32 len, u32 seed)
+{
+	const struct myproto_key *key = data;
+
+	return myproto_hash(key->net, key->channel, seed);
+}
+
+static u32 myproto_sock_hash(const void *data, u32 len, u32 seed)
+{
+	const struct myproto_sock *msk = data;
+
+	return myproto_hash(sock_net(&msk->sk), msk->bound, seed);
+}
+
+static int myproto_key_cmp(struct rhashtable_compare_arg *arg, const void *obj)
+{
+	const struct myproto_key *key = arg->key;
+	const struct myproto_sock *msk = obj;
+
+	return msk->bound != key->channel ||
+	       !net_eq(sock_net(&msk->sk), key->net);
+}
+
+/* A socket knows its network namespace: so the key is not a part of it. */
 static const struct rhashtable_params myproto_table_params = {
 	.head_offset		= offsetof(struct myproto_sock, node),
-	.key_offset		= offsetof(struct myproto_sock, key),
 	.key_len		= sizeof(struct myproto_key),
+	.hashfn			= myproto_key_hash,
+	.obj_hashfn		= myproto_sock_hash,
+	.obj_cmpfn		= myproto_key_cmp,
 	.automatic_shrinking	= true,
 };
 
@@ -74,22 +107,26 @@ int myproto_addr_channel(const struct sockaddr_unsized *addr, int addr_len,
 /* Enter @sk in the table under @channel, if nobody is there. */
 static int myproto_channel_insert(struct sock *sk, u32 channel)
 {
+	const struct myproto_key key = {
+		.net		= sock_net(sk),
+		.channel	= channel,
+	};
 	struct myproto_sock *msk = myproto_sk(sk);
 	int err;
 
 	/* Lookups hold no lock, only RCU. */
 	sock_set_flag(sk, SOCK_RCU_FREE);
-	msk->key.net = sock_net(sk);
-	msk->key.channel = channel;
+	msk->bound = channel;
 
 	/* -EBUSY: a worker rehashes the table. Give it the time. */
-	while ((err = rhashtable_lookup_insert_fast(&myproto_table, &msk->node,
-						    myproto_table_params)) ==
+	while ((err = rhashtable_lookup_insert_key(&myproto_table, &key,
+						   &msk->node,
+						   myproto_table_params)) ==
 	       -EBUSY)
 		schedule_timeout_uninterruptible(1);
 
 	if (err) {
-		msk->key.channel = MYPROTO_CHANNEL_ANY;
+		msk->bound = MYPROTO_CHANNEL_ANY;
 		return err == -EEXIST ? -EADDRINUSE : err;
 	}
 
@@ -203,7 +240,7 @@ void myproto_channel_unbind(struct sock *sk)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 
-	if (msk->key.channel != MYPROTO_CHANNEL_ANY)
+	if (msk->bound != MYPROTO_CHANNEL_ANY)
 		rhashtable_remove_fast(&myproto_table, &msk->node,
 				       myproto_table_params);
 }

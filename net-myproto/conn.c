@@ -459,18 +459,19 @@ out:
  */
 static bool myproto_purge(struct sock *sk)
 {
+	struct sk_buff_head *read = &sk->sk_write_queue;
 	struct myproto_sock *msk = myproto_sk(sk);
 	bool unread;
 
 	spin_lock(&sk->sk_receive_queue.lock);
-	skb_queue_splice_tail_init(&sk->sk_receive_queue, &msk->rx_queue);
+	skb_queue_splice_tail_init(&sk->sk_receive_queue, read);
 	/* There are messages without a byte, and bytes outside the queue. */
-	unread = !skb_queue_empty(&msk->rx_queue) || myproto_inq(sk);
+	unread = !skb_queue_empty(read) || myproto_inq(sk);
 	WRITE_ONCE(msk->rx_read, msk->rx_total);
 	atomic_set(&sk->sk_rmem_alloc, 0);
 	spin_unlock(&sk->sk_receive_queue.lock);
 
-	__skb_queue_purge(&msk->rx_queue);
+	__skb_queue_purge(read);
 	return unread;
 }
 

@@ -5,7 +5,6 @@
 #define _MYPROTO_H
 
 #include <linux/list.h>
-#include <linux/mutex.h>
 #include <linux/net.h>
 #include <linux/rhashtable-types.h>
 #include <linux/skbuff.h>
@@ -28,25 +27,23 @@ struct scm_cookie;
  * DOC: locks and lifetimes
  *
  * The socket lock, lock_sock(), orders the calls that make a socket what it is:
- * bind(), listen(), connect() and shutdown(). It is held while such a call
- * works and let go while it sleeps.
+ * bind(), listen(), connect() and shutdown(), and those that read from a
+ * SOCK_STREAM socket. It is held while such a call works and let go while it
+ * sleeps, so that others have their turn.
  *
  * The queue lock, sk_receive_queue.lock, is for what others do to a socket:
  * sk_shutdown, sk_err, the connections that wait in a listening socket, and the
  * data that was sent and what is charged for it. It is a plain spinlock, for
- * nothing here runs in interrupts. The sk_peer_lock nests inside it. Nobody
- * ever holds two queue locks, and nobody is woken or touches user memory under
- * one.
- *
- * The mutex rx_mutex lets one thread at a time read from a SOCK_STREAM socket.
- * Whoever sleeps for data lets it go, and others have their turn. The queue
- * lock nests inside it and inside the socket lock; nobody holds both of these.
+ * nothing here runs in interrupts. It nests inside the socket lock, and the
+ * sk_peer_lock inside it. Nobody ever holds two queue locks, and nobody is
+ * woken or touches user memory under one.
  *
  * What is sent is charged to the receiver, in sk_rmem_alloc against sk_rcvbuf,
  * and nothing to the sender: a receiver that does not read stops nobody but who
  * sends to it. A message is on sk_receive_queue until it is read, and so are
- * the bytes of a stream until a reader takes them over to rx_queue, which is
- * its alone.
+ * the bytes of a stream until a reader takes them over to sk_write_queue: since
+ * nothing waits at the sender, that one is free for readers, under the socket
+ * lock alone.
  *
  * A sender that finds no room sleeps at its own socket, where shutdown() finds
  * it too, and leaves a relay at the receiver's room_wait, see
@@ -96,13 +93,13 @@ static inline u32 myproto_default_channel(const struct net *net)
 
 /**
  * struct myproto_key - what the channel table is searched by
- * @net: the network namespace; the socket holds the reference
- * @channel: the channel in it, or MYPROTO_CHANNEL_ANY: not in the table
+ * @net: the network namespace
+ * @channel: the channel in it
  */
 struct myproto_key {
 	const struct net	*net;
 	u32			channel;
-} __packed __aligned(4);
+};
 
 /* How much a socket can be sent without memory: this does not make it larger
  * than those of other families.
@@ -113,10 +110,10 @@ struct myproto_key {
  * struct myproto_sock - an AF_MYPROTO socket
  * @sk: the network layer's part; must be first
  * @node: links the socket in the channel table
- * @key: where in the table; constant while it is there, otherwise under the
- *	socket lock
+ * @bound: the channel under which it is there, or MYPROTO_CHANNEL_ANY if it is
+ *	not; under the socket lock
  * @channel: what getsockname() says, 0 if none; written under the socket lock
- *	when @key has been entered in the table for good, read at any time; an
+ *	when @bound has been entered in the table for good, read at any time; an
  *	accepted socket has its listener's
  * @peer: the other end of the connection, or the socket that this one is
  *	associated with; with a reference; see myproto_peer()
@@ -128,23 +125,20 @@ struct myproto_key {
  * @room_relay: wakes who polls this socket when @peer has room; it moves from
  *	one peer to another under the queue lock. Nobody can poll before
  *	accept(), until when it links the socket in @accept_queue
- * @rx_mutex: orders readers of a stream; protects @rx_queue, @rx_off and
- *	@rx_read
- * @rx_queue: received data that a reader has taken over
- * @rx_off: how many bytes of the first skb there have been read
  * @rx_waiting: how many readers of a stream sleep; under the queue lock
  * @rx_total: how many bytes have been received in all, modulo 2^32; written
  *	under the queue lock
- * @rx_read: how many of them have been read; if not a stream, written under the
- *	queue lock
+ * @rx_read: how many of them have been read; written under the socket lock if
+ *	it is a stream, the queue lock otherwise
  * @rx_full: the receive buffer of a stream was full, and less than half of it
  *	has become free since; written under the queue lock, see
  *	myproto_rx_takes()
  * @line_in: how many bytes have been put into @line in all, modulo 2^8; written
  *	under the queue lock
- * @line_out: how many of them have been taken out; written under @rx_mutex
+ * @line_out: how many of them have been taken out; written under the socket
+ *	lock
  * @line: small data of a stream, a ring: older than what is in the queue, newer
- *	than what is in @rx_queue, without credentials, and not charged
+ *	than what a reader has taken over, without credentials, and not charged
  *
  * The channel table holds no reference: a socket leaves it when it is closed,
  * before the last reference is gone, and is freed after a grace period. Whoever
@@ -154,15 +148,12 @@ struct myproto_key {
 struct myproto_sock {
 	struct sock		sk;
 	struct rhash_head	node;
-	struct myproto_key	key;
+	u32			bound;
 	u32			channel;
 	struct sock __rcu	*peer;
 	struct list_head	accept_queue;
 	wait_queue_head_t	room_wait;
 	wait_queue_entry_t	room_relay;
-	struct mutex		rx_mutex;	/* one reader at a time */
-	struct sk_buff_head	rx_queue;
-	u32			rx_off;
 	u32			rx_waiting;
 	u32			rx_total;
 	u32			rx_read;
@@ -178,13 +169,17 @@ struct myproto_sock {
  * @uid: its user ID, if it is
  * @gid: its group ID
  * @channel: of a message, the sender's channel, or 0 if it has none
+ * @read: of a stream, how many bytes of it have been read
  * @eor: of a message, whether it was sent with MSG_EOR
  */
 struct myproto_cb {
 	struct pid	*pid;
 	kuid_t		uid;
 	kgid_t		gid;
-	u32		channel;
+	union {
+		u32	channel;
+		u32	read;
+	};
 	bool		eor;
 };
 
@@ -305,8 +300,8 @@ static inline u32 myproto_inq(const struct sock *sk)
  * @copied: how many bytes have been read
  * @freed: how many bytes of memory that gave back
  *
- * Context: With what orders readers held: rx_mutex if it is SOCK_STREAM, the
- * queue lock otherwise.
+ * Context: With what orders readers held: the socket lock if it is SOCK_STREAM,
+ * the queue lock otherwise.
  */
 static inline void myproto_rx_done(struct sock *sk, int copied, int freed)
 {

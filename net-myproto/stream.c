@@ -230,15 +230,16 @@ static u32 myproto_line_len(const struct myproto_sock *msk)
 	return (u8)(smp_load_acquire(&msk->line_in) - msk->line_out);
 }
 
-/* Drop @len bytes from the line. Called with rx_mutex held. */
+/* Drop @len bytes from the line. Called with the socket lock held. */
 static void myproto_line_drop(struct myproto_sock *msk, u32 len)
 {
 	/* Pairs with smp_load_acquire() in myproto_line_add(). */
 	smp_store_release(&msk->line_out, (u8)(msk->line_out + len));
 }
 
-/* Read what is in the line, up to where it begins anew. Called with rx_mutex
- * held, and nothing in rx_queue, for that would be older. Returns 0 or -EFAULT.
+/* Read what is in the line, up to where it begins anew. Called with the socket
+ * lock held, and nothing taken over, for that would be older. Returns 0 or
+ * -EFAULT.
  */
 static int myproto_line_read(struct sock *sk, struct myproto_read *rd)
 {
@@ -259,7 +260,7 @@ static int myproto_line_read(struct sock *sk, struct myproto_read *rd)
 }
 
 /* Move what is in the line to an skb, for those who know only these. Called
- * with rx_mutex held. Returns 0 or -ENOBUFS.
+ * with the socket lock held. Returns 0 or -ENOBUFS.
  */
 static int myproto_line_spill(struct sock *sk)
 {
@@ -276,11 +277,11 @@ static int myproto_line_spill(struct sock *sk)
 					    MYPROTO_LINE_SIZE]);
 	myproto_line_drop(msk, len);
 	atomic_add(skb->truesize, &sk->sk_rmem_alloc);
-	__skb_queue_tail(&msk->rx_queue, skb);
+	__skb_queue_tail(&sk->sk_write_queue, skb);
 	return 0;
 }
 
-/* Take over what has been sent to @sk. Called with rx_mutex held.
+/* Take over what has been sent to @sk. Called with the socket lock held.
  *
  * Returns whether there is something to read, or an error. When there is not,
  * @end says whether there will ever be, or whether there is an error to report:
@@ -304,7 +305,7 @@ static int myproto_rx_take(struct sock *sk, struct myproto_read *rd, bool *end)
 		spin_lock(&queue->lock);
 	}
 	if (!line)
-		skb_queue_splice_tail_init(queue, &msk->rx_queue);
+		skb_queue_splice_tail_init(queue, &sk->sk_write_queue);
 	*end = sk->sk_shutdown & RCV_SHUTDOWN || READ_ONCE(sk->sk_err);
 	rd->seen = msk->rx_total;
 	rd->stuck = !myproto_rx_takes(sk);
@@ -313,7 +314,7 @@ static int myproto_rx_take(struct sock *sk, struct myproto_read *rd, bool *end)
 	/* It is charged now. With no room left, what is there will do. */
 	if (spilled && rd->stuck)
 		sk->sk_data_ready(sk);
-	return line || !skb_queue_empty(&msk->rx_queue);
+	return line || !skb_queue_empty(&sk->sk_write_queue);
 }
 
 /* Whether @skb can go to the same read as what was there before it: with
@@ -360,43 +361,43 @@ static int myproto_read_chunk(struct sock *sk, struct myproto_read *rd,
 }
 
 /* Read what has been taken over, up to the length wanted, and drop it unless it
- * is only peeked at. Called with rx_mutex held. Returns 0 or an error.
+ * is only peeked at. Called with the socket lock held. Returns 0 or an error.
  */
 static int myproto_rx_copy(struct sock *sk, struct myproto_read *rd)
 {
 	int read = 0, freed = 0, skip = rd->skip, before = rd->copied, err = 0;
-	struct myproto_sock *msk = myproto_sk(sk);
 	struct sk_buff *skb, *next;
-	int off = msk->rx_off;
 
-	skb_queue_walk_safe(&msk->rx_queue, skb, next) {
-		int left = skb->len - off;
+	skb_queue_walk_safe(&sk->sk_write_queue, skb, next) {
+		struct myproto_cb *cb = MYPROTO_CB(skb);
+		int off = cb->read;
 
-		if (skip >= left) {
-			skip -= left;
-			off = 0;
+		if (skip >= (int)skb->len - off) {
+			skip -= skb->len - off;
 			continue;
 		}
+		off += skip;
+		skip = 0;
 		if (!myproto_read_fits(sk, rd, skb))
 			break;
-		err = myproto_read_chunk(sk, rd, skb, off + skip,
-					 min(left - skip,
-					     rd->len - rd->copied));
+		err = myproto_read_chunk(sk, rd, skb, off,
+					 min_t(int, skb->len - off,
+					       rd->len - rd->copied));
 		if (err < 0)
 			break;
 
 		rd->copied += err;
 		read += err;
-		off += skip + err;
-		skip = 0;
+		off += err;
 		err = 0;
+		if (!rd->peek)
+			cb->read = off;
 		if (off < skb->len)
 			break;
-		off = 0;
 		if (rd->peek)
 			continue;
 
-		__skb_unlink(skb, &msk->rx_queue);
+		__skb_unlink(skb, &sk->sk_write_queue);
 		freed += skb->truesize;
 		consume_skb(skb);
 		/* The sender is not to wait for the end of a long read. */
@@ -413,7 +414,6 @@ static int myproto_rx_copy(struct sock *sk, struct myproto_read *rd)
 	if (rd->peek)
 		return err;
 	sk_peek_offset_bwd(sk, rd->copied - before);
-	msk->rx_off = off;
 	if (read)
 		myproto_rx_done(sk, read, freed);
 	if (freed)
@@ -471,8 +471,8 @@ static void myproto_read_start(struct sock *sk, struct myproto_read *rd,
 }
 
 /* One step of a read: from what has been taken over, else from the line, else
- * from what it takes over now, which sets @taken. Called with rx_mutex held.
- * Returns whether there was something to read, or an error.
+ * from what it takes over now, which sets @taken. Called with the socket lock
+ * held. Returns whether there was something to read, or an error.
  */
 static int myproto_read_step(struct sock *sk, struct myproto_read *rd,
 			     bool *taken, bool *end)
@@ -480,7 +480,7 @@ static int myproto_read_step(struct sock *sk, struct myproto_read *rd,
 	struct myproto_sock *msk = myproto_sk(sk);
 	int more;
 
-	if (rd->peek || skb_queue_empty(&msk->rx_queue)) {
+	if (rd->peek || skb_queue_empty(&sk->sk_write_queue)) {
 		if (!rd->spill && myproto_line_len(msk))
 			return myproto_line_read(sk, rd) ? : 1;
 
@@ -496,7 +496,6 @@ static int myproto_read_step(struct sock *sk, struct myproto_read *rd,
 static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 			       int flags)
 {
-	struct myproto_sock *msk = myproto_sk(sk);
 	bool taken = false, end;
 	int target, err;
 	long timeo;
@@ -509,7 +508,7 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 	rd->spill = rd->peek || rd->pipe || READ_ONCE(sk->sk_scm_recv_flags) ||
 		    READ_ONCE(sk->sk_flags) & SK_FLAGS_TIMESTAMP;
 
-	mutex_lock(&msk->rx_mutex);
+	lock_sock(sk);
 	for (;;) {
 		if (rd->peek)
 			myproto_read_start(sk, rd, flags);
@@ -537,15 +536,15 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 			break;
 		}
 
-		mutex_unlock(&msk->rx_mutex);
+		release_sock(sk);
 		timeo = myproto_wait_data(sk, rd, timeo);
 		/* There may be something in more than one place. */
 		taken = false;
-		mutex_lock(&msk->rx_mutex);
+		lock_sock(sk);
 	}
 	if (rd->peek)
 		sk_peek_offset_fwd(sk, rd->copied);
-	mutex_unlock(&msk->rx_mutex);
+	release_sock(sk);
 
 	return rd->copied ? : min(err, 0);
 }
