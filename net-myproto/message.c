@@ -298,27 +298,29 @@ static struct sk_buff *myproto_message_take(struct sock *sk, bool peek, int len,
 static struct sk_buff *myproto_message_wait(struct sock *sk, bool peek, int len,
 					    int *off, long timeo, int *err)
 {
-	DEFINE_WAIT_FUNC(wait, woken_wake_function);
 	struct sk_buff *skb;
+	DEFINE_WAIT(wait);
 	int why = 0;
 
-	/* Who only peeks leaves the message to somebody else, who is to be
-	 * woken too.
-	 */
-	if (peek)
-		add_wait_queue(sk_sleep(sk), &wait);
-	else
-		add_wait_queue_exclusive(sk_sleep(sk), &wait);
 	for (;;) {
+		/* Who only peeks leaves the message to somebody else, who is
+		 * to be woken too.
+		 */
+		if (peek)
+			prepare_to_wait(sk_sleep(sk), &wait,
+					TASK_INTERRUPTIBLE);
+		else
+			prepare_to_wait_exclusive(sk_sleep(sk), &wait,
+						  TASK_INTERRUPTIBLE);
 		skb = myproto_message_take(sk, peek, len, off, err);
 		if (skb || *err != -EAGAIN)
 			break;
 		why = timeo ? sock_intr_errno(timeo) : -EAGAIN;
 		if (!timeo || signal_pending(current))
 			break;
-		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
+		timeo = schedule_timeout(timeo);
 	}
-	remove_wait_queue(sk_sleep(sk), &wait);
+	finish_wait(sk_sleep(sk), &wait);
 	if (skb || *err != -EAGAIN)
 		return skb;
 

@@ -35,8 +35,8 @@ struct scm_cookie;
  * sk_shutdown, sk_err, the connections that wait in a listening socket, and the
  * data that was sent and what is charged for it. It is a plain spinlock, for
  * nothing here runs in interrupts. It nests inside the socket lock, and the
- * sk_peer_lock inside it. Nobody ever holds two queue locks, and nobody is
- * woken or touches user memory under one.
+ * sk_peer_lock and the locks of wait queues inside it. Nobody ever holds two
+ * queue locks, and nobody is woken or touches user memory under one.
  *
  * What is sent is charged to the receiver, in sk_rmem_alloc against sk_rcvbuf,
  * and nothing to the sender: a receiver that does not read stops nobody but who

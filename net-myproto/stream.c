@@ -428,13 +428,13 @@ static long myproto_wait_data(struct sock *sk, const struct myproto_read *rd,
 			      long timeo)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
-	DEFINE_WAIT_FUNC(wait, woken_wake_function);
+	DEFINE_WAIT(wait);
 	bool ready;
 
-	add_wait_queue(sk_sleep(sk), &wait);
 	spin_lock(&sk->sk_receive_queue.lock);
 	msk->rx_waiting++;
 	for (;;) {
+		prepare_to_wait(sk_sleep(sk), &wait, TASK_INTERRUPTIBLE);
 		/* Not the queue: another reader may have taken it over and
 		 * left something.
 		 */
@@ -449,12 +449,12 @@ static long myproto_wait_data(struct sock *sk, const struct myproto_read *rd,
 		 * after that.
 		 */
 		spin_unlock(&sk->sk_receive_queue.lock);
-		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
+		timeo = schedule_timeout(timeo);
 		spin_lock(&sk->sk_receive_queue.lock);
 	}
 	msk->rx_waiting--;
 	spin_unlock(&sk->sk_receive_queue.lock);
-	remove_wait_queue(sk_sleep(sk), &wait);
+	finish_wait(sk_sleep(sk), &wait);
 	return timeo;
 }
 
