@@ -14,6 +14,7 @@ help:
 	@echo "make profile     the instructions of one operation, by function of the kernel"
 	@echo "make tree        build/linux: the base kernel with the series, to read, build and work in"
 	@echo "make refresh     write patches/, series and the source folders from build/linux"
+	@echo "make outgoing    build/outgoing: the series as mails, signed off by you, checked; sends nothing"
 	@echo "make menuconfig  configure the kernel of make demo: Networking support, Networking options"
 	@echo "make clean       remove build/ (never with work in it that is not in patches/)"
 	@echo
@@ -21,8 +22,8 @@ help:
 	@echo "(a git tree gets a worktree and a branch of its own, any other is copied; make clean before"
 	@echo "changing it). Packages that are missing are installed when you are root."
 
-demo test check selftest coverage stress bench profile tree refresh menuconfig clean:
+demo test check selftest coverage stress bench profile tree refresh outgoing menuconfig clean:
 	@scripts/$@.sh
 
-.PHONY: help demo test check selftest coverage stress bench profile tree refresh menuconfig clean
+.PHONY: help demo test check selftest coverage stress bench profile tree refresh outgoing menuconfig clean
 .NOTPARALLEL:

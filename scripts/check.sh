@@ -8,7 +8,8 @@ source=$tree      # for kernel_make and configure
 rm -f "$build/results/check"
 "$here/tree.sh"
 need_kernel_build
-need g++ codespell python3-ply python3-git sparse shellcheck gcc-s390x-linux-gnu clang-19 lld-19 llvm-19
+need g++ codespell python3-ply python3-git sparse shellcheck gcc-s390x-linux-gnu clang-19 lld-19 llvm-19 \
+	coccinelle python3-sphinx python3-yaml git-email libmailtools-perl
 space 3
 
 git_tree() { kgit -C "$tree" "$@"; }
@@ -77,6 +78,41 @@ kernel_doc() {
 	(cd "$tree" && scripts/kernel-doc -Wall -none "${files[@]}" 2>&1)
 }
 
+# The pages that the series makes or changes, each with all of its folder; but
+# an index.rst names much that one folder alone does not have.
+htmldocs() {
+	local page dir out log=$logs/htmldocs.log
+	for page in $(git_tree diff --name-only "$base" "$tip" -- 'Documentation/*.rst' ':!*/index.rst'); do
+		page=${page#Documentation/} page=${page%.rst} dir=${page%/*}
+		out=$build/check-htmldocs/$dir/Documentation/output
+		# Sphinx reads it again when it finds nothing kept of it.
+		rm -f "$out/$page.html" "$out/.doctrees/${page##*/}.doctree"
+		kernel_make "${out%/*/*}" SPHINXDIRS="$dir" htmldocs >"$log" 2>&1 || tail -n 20 "$log"
+		sed "s|$top/||g" "$log" | grep -F -e myproto -e "$page" || :
+		[ -s "$out/$page.html" ] || echo "there is no $page.html, see $log"
+	done
+}
+
+# What "make coccicheck MODE=report M=net/myproto" does, which gives up when it
+# comes to the scripts that want a compiler of OCaml.
+coccicheck() {
+	local files macros=$build/check.macros spatch script parsed
+	cd "$tree" || return
+	# spatch is silent about what it cannot parse, and does not check it.
+	echo '#define __uninitialized' >"$macros"
+	spatch=(spatch --macro-file "$macros")
+	mapfile -t files < <(added 'net/myproto/*.c')
+	parsed=$("${spatch[@]}" --parse-c "${files[@]}" 2>&1 | grep '^NB total files' || :)
+	[[ $parsed == *"= ${#files[@]}; perfect = ${#files[@]};"* ]] || echo "spatch does not parse every file: $parsed"
+	mapfile -t files < <(added 'net/myproto/*.[ch]' include/uapi)
+	spatch+=(-D report --very-quiet --no-show-diff -I include --cocci-file)
+	grep -rl --include='*.cocci' 'virtual[[:space:]]*report' scripts/coccinelle | xargs grep -L ocaml |
+		while IFS= read -r script; do
+			echo "${spatch[*]} $script $(sed -n 's|^//.*Options:||p' "$script") ${files[*]} || { echo spatch fails with $script; exit 1; }"
+		done | xargs -d '\n' -n 1 -P "$(nproc)" sh -c 2>&1 |
+		{ grep -v 'should .* be a metavariable' || :; } # faults of the scripts
+}
+
 scripts_are_clean() {
 	shellcheck "$here"/*.sh
 	(cd "$tree" && added | grep '\.sh$' | xargs -r shellcheck -x -P SCRIPTDIR)
@@ -92,6 +128,14 @@ selftest_lists() {
 		file=$(basename "$file" .c)
 		grep -qx "/\?$file" "$tests/net/myproto/.gitignore" || echo "$file is not in the .gitignore"
 	done
+}
+
+# By the author, who need not be who runs this.
+outgoing() {
+	local log=$logs/check-outgoing.log
+	MYPROTO_CHECKED=1 GIT_COMMITTER_NAME=$(git_tree log -1 --format=%an "$tip") \
+		GIT_COMMITTER_EMAIL=$(git_tree log -1 --format=%ae "$tip") \
+		"$here/outgoing.sh" "$build/check-outgoing" >"$log" 2>&1 || cat "$log"
 }
 
 owners() {
@@ -200,6 +244,9 @@ plan "patches and source folders are what make refresh writes" is_what_refresh_w
 plan "shellcheck" scripts_are_clean
 plan "uapi header: headers_install, C90, C++" uapi_header
 plan "kernel-doc" kernel_doc
+plan "htmldocs" htmldocs
+plan "coccicheck" coccicheck
+plan "mails for git send-email" outgoing
 plan "selftest lists" selftest_lists
 plan "get_maintainer" owners
 mapfile -t patches < <(git_tree log --reverse --format='%H %s' "$base..$tip")

@@ -25,8 +25,6 @@ export_series "$linux" "$new"
 faults=$(series_faults "$new/patches")
 [ -z "$faults" ] || die "nothing written: $faults"
 
-cover=$top/patches/cover-letter.txt
-[ ! -e "$cover" ] || cp -p "$cover" "$new/patches/"
 for name in "${exported[@]}"; do
 	rm -rf "${top:?}/$name"
 	[ ! -e "$new/$name" ] || mv "$new/$name" "$top/$name"
