@@ -116,6 +116,7 @@ static const struct proto_ops myproto_stream_ops = {
 	.shutdown	= myproto_shutdown,
 	.setsockopt	= myproto_setsockopt,
 	.getsockopt_iter = myproto_getsockopt,
+	.show_fdinfo	= myproto_show_fdinfo,
 	.sendmsg	= myproto_stream_sendmsg,
 	.recvmsg	= myproto_stream_recvmsg,
 	.mmap		= sock_no_mmap,
@@ -144,6 +145,7 @@ static const struct proto_ops myproto_seqpacket_ops = {
 	.shutdown	= myproto_shutdown,
 	.setsockopt	= myproto_setsockopt,
 	.getsockopt_iter = myproto_getsockopt,
+	.show_fdinfo	= myproto_show_fdinfo,
 	.sendmsg	= myproto_seqpacket_sendmsg,
 	.recvmsg	= myproto_seqpacket_recvmsg,
 	.mmap		= sock_no_mmap,
@@ -171,6 +173,7 @@ static const struct proto_ops myproto_dgram_ops = {
 	.shutdown	= myproto_shutdown,
 	.setsockopt	= myproto_setsockopt,
 	.getsockopt_iter = myproto_getsockopt,
+	.show_fdinfo	= myproto_show_fdinfo,
 	.sendmsg	= myproto_dgram_sendmsg,
 	.recvmsg	= myproto_dgram_recvmsg,
 	.mmap		= sock_no_mmap,
@@ -186,6 +189,7 @@ static struct proto myproto_proto = {
 	.useroffset	= offsetof(struct myproto_sock, line),
 	.usersize	= sizeof_field(struct myproto_sock, line),
 	.ioctl		= myproto_sk_ioctl,
+	.diag_destroy	= myproto_abort,
 };
 
 /**
@@ -224,6 +228,7 @@ struct sock *myproto_sk_alloc(struct net *net, struct socket *sock, int type,
 	myproto_relay_init(&msk->room_relay, sk);
 
 	sock_prot_inuse_add(net, sk->sk_prot, 1);
+	myproto_sockets_add(sk);
 	return sk;
 }
 
@@ -267,15 +272,40 @@ static const struct net_proto_family myproto_family = {
 static int __net_init myproto_net_init(struct net *net)
 {
 	struct myproto_net *mnet = myproto_net(net);
+	int err;
 
 	mnet->default_channel = MYPROTO_CHANNEL_DEFAULT;
 	mnet->unprivileged_start = MYPROTO_UNPRIVILEGED_START;
-	return myproto_sysctl_register(net);
+	err = myproto_sysctl_register(net);
+	if (err)
+		return err;
+
+	err = myproto_stat_register(net);
+	if (err)
+		goto err_sysctl;
+
+	err = myproto_proc_register(net);
+	if (err)
+		goto err_stat;
+	return 0;
+
+err_stat:
+	myproto_stat_unregister(net);
+err_sysctl:
+	myproto_sysctl_unregister(net);
+	return err;
+}
+
+static void __net_exit myproto_net_exit(struct net *net)
+{
+	myproto_proc_unregister(net);
+	myproto_stat_unregister(net);
+	myproto_sysctl_unregister(net);
 }
 
 static struct pernet_operations myproto_net_ops = {
 	.init	= myproto_net_init,
-	.exit	= myproto_sysctl_unregister,
+	.exit	= myproto_net_exit,
 	.id	= &myproto_net_id,
 	.size	= sizeof(struct myproto_net),
 };
@@ -284,6 +314,7 @@ static int __init myproto_init(void)
 {
 	int err;
 
+	myproto_sockets_init();
 	err = myproto_channel_init();
 	if (err)
 		return err;
@@ -296,13 +327,16 @@ static int __init myproto_init(void)
 	if (err)
 		goto err_pernet;
 
+	myproto_drop_init();
+
 	/* Last, because from here on there can be sockets. */
 	err = sock_register(&myproto_family);
 	if (err)
-		goto err_proto;
+		goto err_drop;
 	return 0;
 
-err_proto:
+err_drop:
+	myproto_drop_exit();
 	proto_unregister(&myproto_proto);
 err_pernet:
 	unregister_pernet_subsys(&myproto_net_ops);
@@ -314,6 +348,7 @@ err_channel:
 static void __exit myproto_exit(void)
 {
 	sock_unregister(PF_MYPROTO);
+	myproto_drop_exit();
 	proto_unregister(&myproto_proto);
 	unregister_pernet_subsys(&myproto_net_ops);
 	myproto_channel_exit();

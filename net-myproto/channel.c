@@ -3,11 +3,13 @@
 
 #include <linux/capability.h>
 #include <linux/errno.h>
+#include <linux/export.h>
 #include <linux/jhash.h>
 #include <linux/myproto.h>
 #include <linux/random.h>
 #include <linux/rhashtable.h>
 #include <linux/sched/signal.h>
+#include <kunit/visibility.h>
 #include <net/net_namespace.h>
 #include <net/netns/hash.h>
 #include <net/sock.h>
@@ -103,6 +105,7 @@ int myproto_addr_channel(const struct sockaddr_unsized *addr, int addr_len,
 	*channel = smy->smy_channel;
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(myproto_addr_channel);
 
 /* Enter @sk in the table under @channel, if nobody is there. */
 static int myproto_channel_insert(struct sock *sk, u32 channel)
@@ -137,7 +140,8 @@ static int myproto_channel_insert(struct sock *sk, u32 channel)
 /* Try every channel from @first to @last once, beginning at a random one so
  * that channels are hard to guess and rarely taken.
  */
-static int myproto_channel_insert_any(struct sock *sk, u32 first, u32 last)
+VISIBLE_IF_KUNIT
+int myproto_channel_insert_any(struct sock *sk, u32 first, u32 last)
 {
 	u32 start = get_random_u32_inclusive(first, last);
 	u32 channel = start;
@@ -155,6 +159,7 @@ static int myproto_channel_insert_any(struct sock *sk, u32 first, u32 last)
 
 	return -EADDRINUSE;
 }
+EXPORT_SYMBOL_IF_KUNIT(myproto_channel_insert_any);
 
 /**
  * myproto_channel_bind - bind a socket to a channel
@@ -227,6 +232,7 @@ struct sock *myproto_channel_lookup(const struct net *net, u32 channel)
 
 	return msk ? &msk->sk : NULL;
 }
+EXPORT_SYMBOL_GPL(myproto_channel_lookup);
 
 /**
  * myproto_channel_unbind - take a socket out of the table
@@ -244,3 +250,4 @@ void myproto_channel_unbind(struct sock *sk)
 		rhashtable_remove_fast(&myproto_table, &msk->node,
 				       myproto_table_params);
 }
+EXPORT_SYMBOL_IF_KUNIT(myproto_channel_unbind);

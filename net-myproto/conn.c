@@ -346,8 +346,10 @@ int myproto_accept(struct socket *sock, struct socket *newsock,
 	if (child == ERR_PTR(-EAGAIN) && timeo)
 		child = myproto_wait_child(sk, timeo);
 	if (IS_ERR(child)) {
-		trace_myproto_accept(sk, NULL, PTR_ERR(child));
-		return PTR_ERR(child);
+		int err = PTR_ERR(child);
+
+		trace_myproto_accept(sk, NULL, err);
+		return err;
 	}
 
 	sock_graft(child, newsock);
@@ -455,24 +457,38 @@ out:
 }
 
 /* Drop what was sent to @sk, where sending has come to an end, and has not been
- * read. Returns whether there was any.
+ * read, for @reason. Returns whether there was any.
  */
-static bool myproto_purge(struct sock *sk)
+static bool myproto_purge(struct sock *sk, u32 reason)
 {
 	struct sk_buff_head *read = &sk->sk_write_queue;
 	struct myproto_sock *msk = myproto_sk(sk);
 	bool unread;
+	u32 len;
 
 	spin_lock(&sk->sk_receive_queue.lock);
 	skb_queue_splice_tail_init(&sk->sk_receive_queue, read);
 	/* There are messages without a byte, and bytes outside the queue. */
-	unread = !skb_queue_empty(read) || myproto_inq(sk);
+	len = myproto_inq(sk);
+	unread = len || !skb_queue_empty(read);
 	WRITE_ONCE(msk->rx_read, msk->rx_total);
 	atomic_set(&sk->sk_rmem_alloc, 0);
 	spin_unlock(&sk->sk_receive_queue.lock);
 
-	__skb_queue_purge(read);
+	if (unread)
+		myproto_drop_unread(sk, len, reason);
 	return unread;
+}
+
+/* Close connections that nobody has accepted and nobody will any more. */
+static void myproto_close_children(struct list_head *children)
+{
+	struct myproto_sock *child, *next;
+
+	list_for_each_entry_safe(child, next, children, room_relay.entry) {
+		list_del_init(&child->room_relay.entry);
+		myproto_close(&child->sk, true);
+	}
 }
 
 /* Give up the peer of @sk, which is being closed. */
@@ -500,8 +516,9 @@ static void myproto_close_peer(struct sock *sk, bool reset)
 /**
  * myproto_close - end a socket
  * @sk: the socket, which nobody can get at any more except through a reference
- *	that the channel table or its peer gave them
- * @reset: the peer shall see ECONNRESET, as it does when there is unread data
+ *	that one of the tables or its peer gave them
+ * @reset: nobody has accepted it, and the peer shall see ECONNRESET, as it does
+ *	when there is unread data
  *
  * Gives up the reference to the peer, ends the connections that nobody has
  * accepted, and consumes the caller's reference to @sk.
@@ -510,9 +527,12 @@ static void myproto_close_peer(struct sock *sk, bool reset)
  */
 void myproto_close(struct sock *sk, bool reset)
 {
-	struct myproto_sock *msk = myproto_sk(sk), *child, *next;
+	struct myproto_sock *msk = myproto_sk(sk);
+	u32 reason = SKB_DROP_REASON_SOCKET_CLOSE;
 	LIST_HEAD(children);
 
+	/* First, so that who meets it on a walk finds it complete. */
+	myproto_sockets_del(sk);
 	/* In this order: who finds the socket dead can be sure that the table
 	 * does not have it any more.
 	 */
@@ -526,16 +546,67 @@ void myproto_close(struct sock *sk, bool reset)
 	list_splice_init(&msk->accept_queue, &children);
 	spin_unlock(&sk->sk_receive_queue.lock);
 
-	list_for_each_entry_safe(child, next, &children, room_relay.entry) {
-		list_del_init(&child->room_relay.entry);
-		myproto_close(&child->sk, true);
-	}
-
-	reset |= myproto_purge(sk);
+	myproto_close_children(&children);
+	if (reset)
+		reason = MYPROTO_DROP_UNACCEPTED;
+	reset |= myproto_purge(sk, reason);
 	myproto_close_peer(sk, reset);
 	/* Last, so that who is woken sees all that there is to see. */
 	wake_up_interruptible_all(&msk->room_wait);
 	sock_put(sk);
+}
+
+/**
+ * myproto_abort - end what a socket does, on behalf of somebody else
+ * @sk: the socket, which may be closed meanwhile
+ * @err: the error that it shall see
+ *
+ * It is shut down in both directions, and so is its peer, which sees
+ * ECONNRESET, unless it is SOCK_DGRAM. Of one that listens the connections that
+ * nobody has accepted are ended. What it has been sent can still be read. Its
+ * channel it keeps until it is closed.
+ *
+ * Context: Process context, with a reference to @sk held. May sleep.
+ * Return: 0, or -ENOENT when there is nothing to end: it is not SOCK_DGRAM and
+ * neither connected nor listening.
+ */
+int myproto_abort(struct sock *sk, int err)
+{
+	struct myproto_sock *msk = myproto_sk(sk);
+	struct sock *peer = NULL;
+	LIST_HEAD(children);
+
+	lock_sock(sk);
+	spin_lock(&sk->sk_receive_queue.lock);
+	if (sk->sk_type != SOCK_DGRAM) {
+		peer = myproto_peer_locked(sk);
+		if (!peer && sk->sk_state != TCP_LISTEN) {
+			spin_unlock(&sk->sk_receive_queue.lock);
+			release_sock(sk);
+			return -ENOENT;
+		}
+	}
+	/* Or it is gone when @sk is closed. */
+	if (peer)
+		sock_hold(peer);
+	WRITE_ONCE(sk->sk_shutdown, SHUTDOWN_MASK);
+	WRITE_ONCE(sk->sk_err, err);
+	list_splice_init(&msk->accept_queue, &children);
+	WRITE_ONCE(sk->sk_ack_backlog, 0);
+	spin_unlock(&sk->sk_receive_queue.lock);
+
+	/* Both before anybody is woken, as in myproto_shutdown(). */
+	if (peer)
+		myproto_set_shutdown(peer, SHUTDOWN_MASK, ECONNRESET);
+	myproto_wake_shutdown(sk);
+	if (peer) {
+		myproto_wake_shutdown(peer);
+		sock_put(peer);
+	}
+	release_sock(sk);
+
+	myproto_close_children(&children);
+	return 0;
 }
 
 /**

@@ -74,8 +74,7 @@ static int myproto_message_send(struct sock *sk, struct sock *peer,
 	/* What the filter drops has been sent all the same. */
 	reason = sk_filter_reason(peer, skb);
 	if (reason) {
-		sk_drops_inc(peer);
-		sk_skb_reason_drop(peer, skb, reason);
+		myproto_drop(peer, skb, reason);
 		err = len;
 		goto out;
 	}
@@ -87,7 +86,7 @@ static int myproto_message_send(struct sock *sk, struct sock *peer,
 			break;
 	}
 	if (err)
-		kfree_skb(skb);
+		consume_skb(skb);
 	else
 		err = len;
 out:
@@ -348,8 +347,8 @@ static struct sk_buff *myproto_message_get(struct sock *sk, int len, int flags,
 	return myproto_message_wait(sk, peek, len, off, timeo, err);
 }
 
-/* Copy the message @skb from @off on to the reader, and say what is to be said
- * of it. Returns what recvmsg() returns.
+/* Copy the message @skb from @off on to the reader, say what is to be said of
+ * it, and give up the caller's reference. Returns what recvmsg() returns.
  */
 static int myproto_message_copy(struct socket *sock, struct msghdr *msg,
 				struct sk_buff *skb, int off, int len,
@@ -360,8 +359,12 @@ static int myproto_message_copy(struct socket *sock, struct msghdr *msg,
 
 	err = myproto_skb_read(skb, off, msg, copied);
 	if (err) {
-		if (flags & MSG_PEEK)
+		if (flags & MSG_PEEK) {
 			sk_peek_offset_bwd(sock->sk, copied);
+			consume_skb(skb);
+		} else {
+			myproto_drop(sock->sk, skb, MYPROTO_DROP_FAULT);
+		}
 		return err;
 	}
 
@@ -377,6 +380,7 @@ static int myproto_message_copy(struct socket *sock, struct msghdr *msg,
 		msg->msg_namelen = sizeof(*smy);
 	}
 	myproto_scm_recv(sock, msg, skb, flags);
+	consume_skb(skb);
 
 	return flags & MSG_TRUNC ? left : copied;
 }
@@ -391,9 +395,7 @@ static int myproto_message_recvmsg(struct socket *sock, struct msghdr *msg,
 	if (!skb)
 		return err;
 
-	err = myproto_message_copy(sock, msg, skb, off, len, flags);
-	consume_skb(skb);
-	return err;
+	return myproto_message_copy(sock, msg, skb, off, len, flags);
 }
 
 /**

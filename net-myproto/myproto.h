@@ -4,6 +4,7 @@
 #ifndef _MYPROTO_H
 #define _MYPROTO_H
 
+#include <linux/atomic.h>
 #include <linux/list.h>
 #include <linux/net.h>
 #include <linux/rhashtable-types.h>
@@ -15,9 +16,12 @@
 #include <net/netns/generic.h>
 #include <net/sock.h>
 
+#include "drop.h"
+
 struct ctl_table_header;
 struct pipe_inode_info;
 struct scm_cookie;
+struct seq_file;
 
 /* What bind() hands out for MYPROTO_CHANNEL_ANY; never privileged */
 #define MYPROTO_DYNAMIC_FIRST	0x80000000U
@@ -50,6 +54,12 @@ struct scm_cookie;
  * myproto_relay_init(). The lock of room_wait nests inside the queue lock of
  * the sender, and is held while the relays call sk_write_space().
  *
+ * All sockets are in a table for those who want to see what there is, from when
+ * they are made until they are closed, bound or not. Its locks, one for each
+ * bucket, nest inside the socket lock, and the queue lock nests inside them. A
+ * socket leaves the table before anything else of it is taken away, and so who
+ * holds the lock of its bucket can look at it.
+ *
  * sk_state becomes TCP_LISTEN, and TCP_CLOSE at the end, under the queue lock.
  *
  * Each end of a connection holds a reference to the other from the moment it is
@@ -70,6 +80,8 @@ struct scm_cookie;
  * @default_channel: sysctl net.myproto.default_channel; never 0
  * @unprivileged_start: sysctl net.myproto.unprivileged_channel_start: to bind
  *	to a channel below it takes CAP_NET_BIND_SERVICE
+ * @stats: what was dropped, see enum myproto_stat; drops are rare, and so there
+ *	is not one for each CPU
  *
  * The sysctls are written at any time and read with READ_ONCE().
  */
@@ -77,6 +89,7 @@ struct myproto_net {
 	struct ctl_table_header	*sysctl;
 	unsigned int		default_channel;
 	unsigned int		unprivileged_start;
+	atomic_long_t		stats[MYPROTO_STAT_NUM];
 };
 
 extern unsigned int myproto_net_id;
@@ -313,6 +326,29 @@ static inline void myproto_rx_done(struct sock *sk, int copied, int freed)
 		atomic_sub(freed, &sk->sk_rmem_alloc);
 }
 
+/**
+ * struct myproto_info - what is told of a socket
+ * @rqueue: how many bytes it has been sent and has not read; if it listens, how
+ *	many connections wait for accept()
+ * @wqueue: how many bytes the peer has not read, 0 with SOCK_DGRAM; if it
+ *	listens, the backlog
+ * @peer_channel: the peer's channel, or 0 if it has none or there is no peer
+ * @peer_ino: the inode of its socket, or 0 if it has been closed or waits for
+ *	accept()
+ * @peer_cookie: its cookie
+ * @has_peer: whether there is a peer
+ * @state: TCP_CLOSE, TCP_LISTEN or TCP_ESTABLISHED
+ */
+struct myproto_info {
+	u32	rqueue;
+	u32	wqueue;
+	u32	peer_channel;
+	u32	peer_ino;
+	u32	peer_cookie[2];
+	bool	has_peer;
+	u8	state;
+};
+
 /* af_myproto.c */
 struct sock *myproto_sk_alloc(struct net *net, struct socket *sock, int type,
 			      int kern);
@@ -326,6 +362,9 @@ int myproto_channel_bind(struct sock *sk, u32 channel);
 int myproto_channel_autobind(struct sock *sk, u32 channel);
 struct sock *myproto_channel_lookup(const struct net *net, u32 channel);
 void myproto_channel_unbind(struct sock *sk);
+#if IS_ENABLED(CONFIG_KUNIT)
+int myproto_channel_insert_any(struct sock *sk, u32 first, u32 last);
+#endif
 
 /* conn.c */
 int myproto_listen(struct socket *sock, int backlog);
@@ -336,6 +375,7 @@ int myproto_accept(struct socket *sock, struct socket *newsock,
 int myproto_socketpair(struct socket *sock1, struct socket *sock2);
 int myproto_shutdown(struct socket *sock, int how);
 void myproto_close(struct sock *sk, bool reset);
+int myproto_abort(struct sock *sk, int err);
 __poll_t myproto_poll(struct file *file, struct socket *sock,
 		      struct poll_table_struct *wait);
 
@@ -389,6 +429,24 @@ int myproto_seqpacket_sendmsg(struct socket *sock, struct msghdr *msg,
 int myproto_seqpacket_recvmsg(struct socket *sock, struct msghdr *msg,
 			      size_t len, int flags);
 
+/* proc.c */
+#ifdef CONFIG_PROC_FS
+int myproto_proc_register(struct net *net);
+void myproto_proc_unregister(struct net *net);
+void myproto_show_fdinfo(struct seq_file *seq, struct socket *sock);
+#else
+static inline int myproto_proc_register(struct net *net)
+{
+	return 0;
+}
+
+static inline void myproto_proc_unregister(struct net *net)
+{
+}
+
+#define myproto_show_fdinfo	NULL
+#endif
+
 /* queue.c */
 void myproto_relay_init(wait_queue_entry_t *relay, struct sock *sk);
 void myproto_relay_del(wait_queue_entry_t *relay, struct sock *peer);
@@ -407,6 +465,16 @@ bool myproto_readable(const struct sock *sk);
 int myproto_sk_ioctl(struct sock *sk, int cmd, int *karg);
 void myproto_set_rcvbuf(struct sock *sk, int val);
 int myproto_set_rcvlowat(struct sock *sk, int val);
+
+/* sockets.c */
+void myproto_sockets_init(void);
+void myproto_sockets_add(struct sock *sk);
+void myproto_sockets_del(struct sock *sk);
+struct sock *myproto_sockets_find(const struct net *net, loff_t *pos);
+struct sock *myproto_sockets_next(const struct net *net, struct sock *sk,
+				  loff_t *pos);
+void myproto_sockets_end(const struct sock *sk);
+void myproto_get_info(struct sock *sk, struct myproto_info *info);
 
 /* stream.c */
 int myproto_stream_sendmsg(struct socket *sock, struct msghdr *msg,

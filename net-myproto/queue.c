@@ -376,7 +376,7 @@ struct sk_buff *myproto_skb_alloc(struct sock *sk, struct msghdr *msg, int len,
 	}
 	if (*err) {
 		iov_iter_revert(&msg->msg_iter, left - msg_data_left(msg));
-		kfree_skb(skb);
+		consume_skb(skb);
 		return NULL;
 	}
 	if (scm)

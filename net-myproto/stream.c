@@ -82,7 +82,7 @@ static struct sk_buff *myproto_skb_splice(struct sock *sk, struct msghdr *msg,
 	skb->ip_summed = CHECKSUM_UNNECESSARY;
 	*err = skb_splice_from_iter(skb, &msg->msg_iter, len);
 	if (*err < 0) {
-		kfree_skb(skb);
+		consume_skb(skb);
 		return NULL;
 	}
 	if (scm)
@@ -127,7 +127,7 @@ static int myproto_send_some(struct sock *sk, struct sock *peer,
 	if (!err)
 		return len;
 	iov_iter_revert(&msg->msg_iter, len);
-	kfree_skb(skb);
+	consume_skb(skb);
 	return err;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* AF_MYPROTO: tracepoints, one for each call. channel is the socket's, peer its
- * peer's, each 0 for none, and ret what the call returns.
+/* AF_MYPROTO: tracepoints, one for each call, and one for drops. channel is the
+ * socket's, peer its peer's, each 0 for none, and ret what the call returns.
  */
 
 #undef TRACE_SYSTEM
@@ -144,6 +144,47 @@ DEFINE_EVENT(myproto_data, myproto_recvmsg,
 	     TP_PROTO(const struct sock *sk, u32 addr, size_t len, int flags,
 		      int ret),
 	     TP_ARGS(sk, addr, len, flags, ret));
+
+TRACE_DEFINE_ENUM(SKB_DROP_REASON_SOCKET_CLOSE);
+TRACE_DEFINE_ENUM(SKB_DROP_REASON_SOCKET_FILTER);
+TRACE_DEFINE_ENUM(SKB_DROP_REASON_SECURITY_HOOK);
+TRACE_DEFINE_ENUM(SKB_DROP_REASON_PFMEMALLOC);
+TRACE_DEFINE_ENUM(MYPROTO_DROP_UNACCEPTED);
+TRACE_DEFINE_ENUM(MYPROTO_DROP_FAULT);
+
+/* What was sent to sk and nobody will read: a message, or all that is left of a
+ * stream. peer is the channel it was sent from. In skb:kfree_skb, which comes
+ * for each skb, the reasons that are ours have no name.
+ */
+TRACE_EVENT(myproto_drop,
+	    TP_PROTO(const struct sock *sk, u32 peer, u32 len, u32 reason),
+	    TP_ARGS(sk, peer, len, reason),
+	    TP_STRUCT__entry(__field(const void *, skaddr)
+			     __field(u32, channel)
+			     __field(u32, peer)
+			     __field(u32, len)
+			     __field(u32, reason)),
+	    TP_fast_assign(__entry->skaddr = sk;
+			   __entry->channel = myproto_channel(sk);
+			   __entry->peer = peer;
+			   __entry->len = len;
+			   __entry->reason = reason;),
+	    TP_printk("sk=%p channel=%u peer=%u len=%u reason=%s",
+		      __entry->skaddr, __entry->channel, __entry->peer,
+		      __entry->len,
+		      __print_symbolic(__entry->reason,
+				       { SKB_DROP_REASON_SOCKET_CLOSE,
+					 "SOCKET_CLOSE" },
+				       { SKB_DROP_REASON_SOCKET_FILTER,
+					 "SOCKET_FILTER" },
+				       { SKB_DROP_REASON_SECURITY_HOOK,
+					 "SECURITY_HOOK" },
+				       { SKB_DROP_REASON_PFMEMALLOC,
+					 "PFMEMALLOC" },
+				       { MYPROTO_DROP_UNACCEPTED,
+					 "MYPROTO_DROP_UNACCEPTED" },
+				       { MYPROTO_DROP_FAULT,
+					 "MYPROTO_DROP_FAULT" })));
 
 #endif /* _MYPROTO_TRACE_H */
 

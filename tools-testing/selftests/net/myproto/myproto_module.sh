@@ -8,6 +8,9 @@
 
 DIR="$(dirname "$(readlink -f "$0")")"
 HOLD="$DIR/myproto_hold"
+LOAD="$DIR/myproto_load"
+FAILSLAB=/sys/kernel/debug/failslab
+EVENT=/sys/kernel/tracing/events/module/module_load/enable
 MODPROBE_PATH=/proc/sys/kernel/modprobe
 
 # shellcheck source=../../kselftest/ktap_helpers.sh
@@ -68,11 +71,13 @@ is_registered()
 	[[ $lines == *$'\n'"MYSOCK "* ]]
 }
 
-# Sockets are freed after a grace period: the module may be busy until then.
+# Sockets are freed after a grace period: the module may be busy until then. It
+# is also as long as there is myproto_diag, which a program may have loaded.
 unload()
 {
 	local end=$((SECONDS + 10))
 
+	rmmod myproto_diag 2> /dev/null
 	while is_loaded; do
 		rmmod myproto 2> /dev/null && return 0
 		[ "$SECONDS" -lt "$end" ] || return 1
@@ -172,6 +177,41 @@ unload_with_other_netns()
 	return "$ret"
 }
 
+# Its file, if it is not built in
+module_file()
+{
+	local word file
+
+	read -r word file _ < <(modprobe --show-depends myproto | tail -n 1)
+	[ "$word" = insmod ] && echo "$file"
+}
+
+set_failslab()
+{
+	echo "$1" > "$FAILSLAB/ignore-gfp-wait"
+	echo "$2" > "$FAILSLAB/verbose"
+	echo "$3" > "$FAILSLAB/task-filter"
+}
+
+# Wherever an allocation fails, all is as if the module had not been loaded.
+load_without_memory()
+{
+	local event failslab ret=0
+
+	failslab="$(cd "$FAILSLAB" && cat ignore-gfp-wait verbose task-filter)"
+	event="$(cat "$EVENT")"
+	disable_autoload
+	set_failslab N 0 N
+	echo 1 > "$EVENT"
+	"$LOAD" "$(module_file)" || ret=1
+	echo "$event" > "$EVENT"
+	# shellcheck disable=SC2086 # three words
+	set_failslab $failslab
+	restore_autoload
+	modprobe myproto && open_socket || ret=1
+	return "$ret"
+}
+
 # Sockets are opened and closed while the module comes and goes.
 socket_against_rmmod()
 {
@@ -219,7 +259,7 @@ fi
 unload || skip_all "myproto is in use"
 
 trap cleanup EXIT
-ktap_set_plan 10
+ktap_set_plan 11
 
 run modprobe_registers
 run refcnt_counts_sockets
@@ -243,7 +283,13 @@ if command -v unshare > /dev/null; then
 else
 	ktap_test_skip "unload_with_other_netns (no unshare)"
 fi
-modprobe -q myproto
+unload
+if [ -e "$FAILSLAB" ] && [ -e /proc/self/fail-nth ] && [ -e "$EVENT" ]; then
+	run load_without_memory
+else
+	ktap_test_skip "load_without_memory (no failslab or tracing)"
+	modprobe -q myproto
+fi
 run socket_against_rmmod
 
 ktap_finished

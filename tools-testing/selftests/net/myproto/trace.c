@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * AF_MYPROTO tracepoints: a short connection on channel 4242 leaves a line for
- * every operation, with the channel and, for data, the length.
+ * every operation, with the channel and, for data, the length; and so does what
+ * is dropped, with the reason.
  */
 #include <sys/mount.h>
 #include <sys/stat.h>
+
+#include <linux/filter.h>
 
 #include "util.h"
 
@@ -17,7 +20,7 @@
  * The trace is made once, before the tests: to set up an instance takes long.
  * They all look at the text, or are skipped for this reason.
  */
-static char trace[16384];
+static char trace[65536];
 static const char *no_trace;
 
 FIXTURE(trace) {};
@@ -96,6 +99,38 @@ FIXTURE_VARIANT_ADD(trace, recvmsg)
 	.fields = { "channel=4242", "len=13", "ret=13" },
 };
 
+FIXTURE_VARIANT_ADD(trace, drop_filtered)
+{
+	.event = "myproto_drop",
+	.fields = { "peer=4243", "len=11", "reason=SOCKET_FILTER" },
+};
+
+FIXTURE_VARIANT_ADD(trace, drop_faulted)
+{
+	.event = "myproto_drop",
+	.fields = { "peer=4243", "len=12", "reason=MYPROTO_DROP_FAULT" },
+};
+
+FIXTURE_VARIANT_ADD(trace, drop_empty_message)
+{
+	.event = "myproto_drop",
+	.fields = { "channel=4242", "len=0", "reason=SOCKET_CLOSE" },
+};
+
+/* The 13 bytes are in the socket, the others in an skb. */
+FIXTURE_VARIANT_ADD(trace, drop_stream)
+{
+	.event = "myproto_drop",
+	.fields = { "peer=4243", "len=9013", "reason=SOCKET_CLOSE" },
+};
+
+FIXTURE_VARIANT_ADD(trace, drop_unaccepted)
+{
+	.event = "myproto_drop",
+	.fields = { "channel=4242", "len=1000",
+		    "reason=MYPROTO_DROP_UNACCEPTED" },
+};
+
 static void short_connection(void)
 {
 	int listener, client, server, pair[2];
@@ -124,6 +159,54 @@ static void short_connection(void)
 		close(pair[0]);
 		close(pair[1]);
 	}
+}
+
+static int bound(int type, __u32 channel)
+{
+	int fd = socket(AF_MYPROTO, type, 0);
+
+	my_bind(fd, channel);
+	return fd;
+}
+
+static void drop_messages(void)
+{
+	struct sock_filter code[] = { BPF_STMT(BPF_RET | BPF_K, 0) };
+	struct sock_fprog prog = { .len = 1, .filter = code };
+	int client = bound(SOCK_DGRAM, CHANNEL + 1), val = 0;
+	int server = bound(SOCK_DGRAM, CHANNEL);
+	char buf[12] = "";
+
+	setsockopt(server, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog));
+	my_sendto(client, CHANNEL, buf, 11, 0);
+	setsockopt(server, SOL_SOCKET, SO_DETACH_FILTER, &val, sizeof(val));
+	my_sendto(client, CHANNEL, buf, 12, 0);
+	recv(server, (void *)8, 12, MSG_DONTWAIT);
+	my_sendto(client, CHANNEL, buf, 0, 0);
+	close(client);
+	close(server);
+}
+
+static void drop_streams(void)
+{
+	int client, listener, server;
+	char buf[9000] = "";
+
+	listener = bound(SOCK_STREAM, CHANNEL);
+	listen(listener, 1);
+	client = bound(SOCK_STREAM, CHANNEL + 1);
+	my_connect(client, CHANNEL);
+	server = accept(listener, NULL, NULL);
+	send(client, buf, 13, 0);
+	send(client, buf, 9000, 0);
+	close(server);
+	close(client);
+
+	client = socket(AF_MYPROTO, SOCK_STREAM, 0);
+	my_connect(client, CHANNEL);
+	send(client, buf, 1000, 0);
+	close(listener);
+	close(client);
 }
 
 /* Write to a file of the instance, or read all of it */
@@ -173,9 +256,16 @@ static const char *record(void)
 	if (mkdir(instance, 0700))
 		return "no trace instance";
 
-	if (trace_file(instance, "events/myproto/enable", O_WRONLY, "1", 1))
+	/* Of the skbs that others drop, those without a socket are many. */
+	if (trace_file(instance, "events/myproto/enable", O_WRONLY, "1", 1) ||
+	    trace_file(instance, "events/skb/kfree_skb/filter", O_WRONLY,
+		       "rx_sk != 0", 10) ||
+	    trace_file(instance, "events/skb/kfree_skb/enable", O_WRONLY,
+		       "1", 1))
 		error = "events cannot be enabled";
 	short_connection();
+	drop_messages();
+	drop_streams();
 	if (trace_file(instance, "trace", O_RDONLY, trace, sizeof(trace) - 1))
 		error = "trace cannot be read";
 	trace_file(instance, "events/myproto/enable", O_WRONLY, "0", 1);
@@ -227,6 +317,60 @@ TEST_F(trace, event)
 		TH_LOG("no %s with %s %s %s", variant->event,
 		       variant->fields[0], variant->fields[1] ?: "",
 		       variant->fields[2] ?: "");
+}
+
+/* The word after @name in @line, the last of which it ends */
+static char *word_after(char *line, const char *name)
+{
+	char *p = strstr(line, name);
+
+	return p ? strtok(p + strlen(name), " ") : NULL;
+}
+
+/* Each drop is an skb:kfree_skb too, of the same socket and for the same
+ * reason, which has a name there if it is one of the core.
+ */
+TEST(kfree_skb)
+{
+	char *line, *next, *drop, *sk = NULL, *reason = NULL, *rx_sk, *why;
+	int count = 0;
+
+	if (no_trace)
+		SKIP(return, "%s", no_trace);
+
+	for (line = trace; line; line = next) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = 0;
+
+		drop = strstr(line, " myproto_drop: ");
+		if (drop) {
+			/* The last had one. */
+			EXPECT_EQ(NULL, sk);
+			reason = word_after(drop, " reason=");
+			sk = word_after(drop, " sk=");
+			continue;
+		}
+		if (!sk || !strstr(line, " kfree_skb: "))
+			continue;
+
+		why = word_after(line, " reason: ");
+		rx_sk = word_after(line, " rx_sk=");
+		ASSERT_NE(NULL, why);
+		ASSERT_NE(NULL, rx_sk);
+		if (strcmp(rx_sk, sk))
+			continue;
+		if (strncmp(reason, "MYPROTO_", 8)) {
+			EXPECT_STREQ(reason, why);
+		} else {
+			EXPECT_EQ(0, strncmp(why, "0x", 2))
+				TH_LOG("%s", why);
+		}
+		sk = NULL;
+		count++;
+	}
+	EXPECT_EQ(NULL, sk);
+	EXPECT_EQ(5, count);
 }
 
 int main(int argc, char **argv)

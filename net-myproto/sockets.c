@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0
+/* AF_MYPROTO: all the sockets there are, for who wants to see them */
+
+#include <linux/export.h>
+#include <linux/hash.h>
+#include <linux/list.h>
+#include <linux/sock_diag.h>
+#include <linux/spinlock.h>
+#include <net/net_namespace.h>
+#include <net/sock.h>
+#include <net/tcp_states.h>
+
+#include "myproto.h"
+
+#define MYPROTO_BUCKET_BITS	8
+#define MYPROTO_BUCKETS		BIT(MYPROTO_BUCKET_BITS)
+
+/* A position is a bucket, and unless it is the beginning of that, the number of
+ * the socket there.
+ */
+#define MYPROTO_POS_SHIFT	33
+#define MYPROTO_POS_INSIDE	BIT_ULL(32)
+
+/* Some of the sockets, linked by their sk_node, the newest first. Each has a
+ * number in sk_hash, which is one more than that of the one after it had: this
+ * is how a walk finds its place again, wherever sockets have come and gone.
+ */
+struct myproto_bucket {
+	spinlock_t		lock;	/* for all of this and the numbers */
+	u32			last;	/* number given last, modulo 2^32 */
+	struct hlist_head	head;
+};
+
+/* One table for all network namespaces, of fixed size, for nothing is looked up
+ * in it: it has so many locks that those who make and close sockets at the same
+ * time rarely meet.
+ */
+static struct myproto_bucket myproto_buckets[MYPROTO_BUCKETS];
+
+/**
+ * myproto_sockets_init - prepare the table of all sockets
+ *
+ * Context: Any, once, before there are sockets.
+ */
+void __init myproto_sockets_init(void)
+{
+	u32 i;
+
+	for (i = 0; i < MYPROTO_BUCKETS; i++)
+		spin_lock_init(&myproto_buckets[i].lock);
+}
+
+static struct myproto_bucket *myproto_bucket(const struct sock *sk)
+{
+	return &myproto_buckets[hash_ptr(sk, MYPROTO_BUCKET_BITS)];
+}
+
+/**
+ * myproto_sockets_add - have a socket seen
+ * @sk: a new socket
+ *
+ * The table holds no reference.
+ *
+ * Context: Process context.
+ */
+void myproto_sockets_add(struct sock *sk)
+{
+	struct myproto_bucket *bucket = myproto_bucket(sk);
+
+	spin_lock(&bucket->lock);
+	sk->sk_hash = ++bucket->last;
+	hlist_add_head(&sk->sk_node, &bucket->head);
+	spin_unlock(&bucket->lock);
+}
+
+/**
+ * myproto_sockets_del - undo myproto_sockets_add()
+ * @sk: a socket that is being closed, before anything is taken from it
+ *
+ * Context: Process context.
+ */
+void myproto_sockets_del(struct sock *sk)
+{
+	struct myproto_bucket *bucket = myproto_bucket(sk);
+
+	spin_lock(&bucket->lock);
+	hlist_del(&sk->sk_node);
+	spin_unlock(&bucket->lock);
+}
+
+/* Whether @sk is to be seen in @net. The other end of a connection is not until
+ * connect() has made it one.
+ */
+static bool myproto_is_seen(const struct sock *sk, const struct net *net)
+{
+	if (!net_eq(sock_net(sk), net))
+		return false;
+
+	/* Pairs with rcu_assign_pointer() in myproto_establish(). */
+	return sock_i_ino(sk) || smp_load_acquire(&myproto_sk(sk)->peer);
+}
+
+/* The first of @net's sockets that is @sk or comes after it. Called with the
+ * lock of @bucket held, to which @sk belongs unless it is NULL.
+ */
+static struct sock *myproto_sockets_seek(const struct net *net, u32 bucket,
+					 struct sock *sk, loff_t *pos)
+{
+	for (;;) {
+		while (sk && !myproto_is_seen(sk, net))
+			sk = sk_next(sk);
+		*pos = (loff_t)bucket << MYPROTO_POS_SHIFT;
+		if (sk) {
+			*pos |= MYPROTO_POS_INSIDE | sk->sk_hash;
+			return sk;
+		}
+
+		spin_unlock(&myproto_buckets[bucket].lock);
+		if (++bucket == MYPROTO_BUCKETS)
+			break;
+		spin_lock(&myproto_buckets[bucket].lock);
+		sk = sk_head(&myproto_buckets[bucket].head);
+	}
+	*pos = (loff_t)MYPROTO_BUCKETS << MYPROTO_POS_SHIFT;
+	return NULL;
+}
+
+/**
+ * myproto_sockets_find - begin a walk over all sockets, or go on with it
+ * @net: the network namespace whose sockets are wanted
+ * @pos: where to begin: 0, or what was stored here before the walk paused;
+ *	the position of the socket is stored here
+ *
+ * A walk meets every socket once that is there from its beginning to its end,
+ * however often it pauses. Those that come or go meanwhile it may miss. Numbers
+ * are compared as jiffies are: 2^31 sockets between two neighbours in a bucket
+ * would be too many.
+ *
+ * Context: Process context.
+ * Return: a socket, with the lock of its bucket held until it is given to
+ * myproto_sockets_next() or myproto_sockets_end(), so that it is not closed
+ * meanwhile; or NULL when there are no more.
+ */
+struct sock *myproto_sockets_find(const struct net *net, loff_t *pos)
+{
+	u32 bucket = *pos >> MYPROTO_POS_SHIFT;
+	struct sock *sk;
+
+	if (bucket >= MYPROTO_BUCKETS)
+		return NULL;
+
+	spin_lock(&myproto_buckets[bucket].lock);
+	sk = sk_head(&myproto_buckets[bucket].head);
+	/* Past those that are newer than where it paused */
+	if (*pos & MYPROTO_POS_INSIDE)
+		while (sk && (s32)(sk->sk_hash - (u32)*pos) > 0)
+			sk = sk_next(sk);
+	return myproto_sockets_seek(net, bucket, sk, pos);
+}
+EXPORT_SYMBOL_GPL(myproto_sockets_find);
+
+/**
+ * myproto_sockets_next - go to the next socket of a walk
+ * @net: the network namespace
+ * @sk: the socket where the walk is
+ * @pos: its position; that of the next one is stored here
+ *
+ * Context: Process context, with the lock that came with @sk held.
+ * Return: see myproto_sockets_find(); @sk is not the caller's any more.
+ */
+struct sock *myproto_sockets_next(const struct net *net, struct sock *sk,
+				  loff_t *pos)
+{
+	return myproto_sockets_seek(net, *pos >> MYPROTO_POS_SHIFT,
+				    sk_next(sk), pos);
+}
+EXPORT_SYMBOL_GPL(myproto_sockets_next);
+
+/**
+ * myproto_sockets_end - end a walk, or pause it
+ * @sk: the socket where the walk is, which is not the caller's any more unless
+ *	he has taken a reference; or NULL
+ *
+ * Context: Process context, with the lock that came with @sk held.
+ */
+void myproto_sockets_end(const struct sock *sk)
+{
+	if (sk)
+		spin_unlock(&myproto_bucket(sk)->lock);
+}
+EXPORT_SYMBOL_GPL(myproto_sockets_end);
+
+/**
+ * myproto_get_info - tell of a socket what others may want to know
+ * @sk: the socket, which the caller has a reference to or meets on a walk
+ * @info: where to store it
+ *
+ * Context: Process context. Takes the queue lock.
+ */
+void myproto_get_info(struct sock *sk, struct myproto_info *info)
+{
+	struct sk_buff_head *queue = &sk->sk_receive_queue;
+	struct sock *peer;
+
+	*info = (struct myproto_info) { .state = READ_ONCE(sk->sk_state) };
+	if (info->state == TCP_LISTEN) {
+		info->rqueue = READ_ONCE(sk->sk_ack_backlog);
+		info->wqueue = READ_ONCE(sk->sk_max_ack_backlog);
+		return;
+	}
+
+	info->rqueue = myproto_inq(sk);
+	spin_lock(&queue->lock);
+	/* connect() sets it without this lock, but nobody takes it away. */
+	peer = rcu_dereference_check(myproto_sk(sk)->peer,
+				     lockdep_is_held(&queue->lock));
+	if (peer) {
+		info->has_peer = true;
+		info->peer_channel = myproto_channel(peer);
+		info->peer_ino = sock_i_ino(peer);
+		sock_diag_save_cookie(peer, info->peer_cookie);
+		if (sk->sk_type != SOCK_DGRAM)
+			info->wqueue = myproto_inq(peer);
+	}
+	spin_unlock(&queue->lock);
+}
+EXPORT_SYMBOL_GPL(myproto_get_info);

@@ -1,0 +1,1274 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * AF_MYPROTO and sock_diag: dumps and their filters, single sockets, what is
+ * refused, and SOCK_DESTROY.
+ */
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include <linux/myproto_diag.h>
+#include <linux/netlink.h>
+
+#include "link.h"
+#include "type.h"
+
+#define MODULE		"/sys/module/myproto_diag"
+
+#define ALL_TYPES	0xffff
+#define ALL_STATES	0xffffffff
+#define SHOW_ALL	(MDIAG_SHOW_PEER | MDIAG_SHOW_RQLEN | \
+			 MDIAG_SHOW_MEMINFO | MDIAG_SHOW_UID)
+
+/* More than one netlink message holds */
+#define LASTING		3000
+
+FIXTURE_VARIANT_ADD(type, stream)
+{
+	.type = SOCK_STREAM,
+};
+
+FIXTURE_VARIANT_ADD(type, seqpacket)
+{
+	.type = SOCK_SEQPACKET,
+};
+
+FIXTURE_VARIANT_ADD(type, dgram)
+{
+	.type = SOCK_DGRAM,
+};
+
+/* What was told of a socket. Attributes that were not there are NULL. */
+struct told {
+	const struct myproto_diag_msg *msg;
+	const struct myproto_diag_peer *peer;
+	const struct myproto_diag_rqlen *rqlen;
+	const __u32 *meminfo;
+	const __u32 *uid;
+};
+
+/* Takes each socket that is told of; returns whether it is one of those counted
+ */
+typedef bool (*told_fn)(const struct told *told, void *data);
+
+/* Requests */
+
+static struct myproto_diag_req dump_req(void)
+{
+	return (struct myproto_diag_req) {
+		.sdiag_family = AF_MYPROTO,
+		.mdiag_types = ALL_TYPES,
+		.mdiag_states = ALL_STATES,
+		.mdiag_show = SHOW_ALL,
+	};
+}
+
+/* For one socket, with any cookie */
+static struct myproto_diag_req one_req(__u32 ino)
+{
+	return (struct myproto_diag_req) {
+		.sdiag_family = AF_MYPROTO,
+		.mdiag_ino = ino,
+		.mdiag_cookie = { MYPROTO_DIAG_NOCOOKIE,
+				  MYPROTO_DIAG_NOCOOKIE },
+	};
+}
+
+static void diag_send(struct __test_metadata *_metadata, int nl, int type,
+		      int flags, const void *req, size_t len)
+{
+	char buf[256] = "";
+	struct nlmsghdr *nlh = (void *)buf;
+
+	nlh->nlmsg_len = NLMSG_LENGTH(len);
+	nlh->nlmsg_type = type;
+	nlh->nlmsg_flags = NLM_F_REQUEST | flags;
+	nlh->nlmsg_seq = 4711;
+	memcpy(NLMSG_DATA(nlh), req, len);
+	ASSERT_EQ(nlh->nlmsg_len, send(nl, nlh, nlh->nlmsg_len, 0));
+}
+
+static void parse_attrs(struct __test_metadata *_metadata,
+			const struct nlmsghdr *nlh, struct told *told)
+{
+	const char *p = NLMSG_DATA(nlh);
+	const char *end = (char *)nlh + nlh->nlmsg_len;
+	const struct nlattr *nla;
+	const void *data;
+	int len;
+
+	for (p += NLMSG_ALIGN(sizeof(*told->msg)); p < end;
+	     p += NLA_ALIGN(nla->nla_len)) {
+		nla = (void *)p;
+		data = p + NLA_HDRLEN;
+		len = nla->nla_len - NLA_HDRLEN;
+		switch (nla->nla_type) {
+		case MYPROTO_DIAG_PEER:
+			ASSERT_EQ(sizeof(*told->peer), len);
+			told->peer = data;
+			break;
+		case MYPROTO_DIAG_RQLEN:
+			ASSERT_EQ(sizeof(*told->rqlen), len);
+			told->rqlen = data;
+			break;
+		case MYPROTO_DIAG_MEMINFO:
+			ASSERT_EQ(SK_MEMINFO_VARS * sizeof(__u32), len);
+			told->meminfo = data;
+			break;
+		case MYPROTO_DIAG_UID:
+			ASSERT_EQ(sizeof(*told->uid), len);
+			told->uid = data;
+			break;
+		default:
+			ASSERT_TRUE(false)
+				TH_LOG("attribute %d", nla->nla_type);
+		}
+	}
+}
+
+/* Send a request and read what comes. Returns how many sockets @fn counted, or
+ * the negative errno.
+ */
+static int diag(struct __test_metadata *_metadata, int type, int flags,
+		const void *req, size_t len, told_fn fn, void *data)
+{
+	int nl = socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG), count = 0;
+	static char buf[1 << 16];
+	struct nlmsghdr *nlh;
+	struct told told;
+	int left;
+
+	ASSERT_LE(0, nl);
+	/* An answer that does not come is not to be waited for. */
+	set_timeout(_metadata, nl, SO_RCVTIMEO, WAIT_MS);
+	diag_send(_metadata, nl, type, flags, req, len);
+	for (;;) {
+		left = recv(nl, buf, sizeof(buf), 0);
+		ASSERT_LT(0, left);
+		for (nlh = (void *)buf; NLMSG_OK(nlh, left);
+		     nlh = NLMSG_NEXT(nlh, left)) {
+			EXPECT_EQ(4711, nlh->nlmsg_seq);
+			if (nlh->nlmsg_type == NLMSG_DONE)
+				goto out;
+			if (nlh->nlmsg_type == NLMSG_ERROR) {
+				count = *(int *)NLMSG_DATA(nlh);
+				goto out;
+			}
+			ASSERT_EQ(SOCK_DIAG_BY_FAMILY, nlh->nlmsg_type);
+			told = (struct told) { .msg = NLMSG_DATA(nlh) };
+			EXPECT_EQ(AF_MYPROTO, told.msg->mdiag_family);
+			parse_attrs(_metadata, nlh, &told);
+			count += fn(&told, data);
+			if (!(flags & NLM_F_DUMP))
+				goto out;
+		}
+	}
+out:
+	close(nl);
+	return count;
+}
+
+static int diag_dump(struct __test_metadata *_metadata,
+		     const struct myproto_diag_req *req, told_fn fn, void *data)
+{
+	return diag(_metadata, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, req,
+		    sizeof(*req), fn, data);
+}
+
+/* The last socket that was told of, kept */
+struct kept {
+	__u32 ino;	/* the one that is wanted, 0 for any */
+	struct myproto_diag_msg msg;
+	struct myproto_diag_peer peer;
+	struct myproto_diag_rqlen rqlen;
+	__u32 meminfo[SK_MEMINFO_VARS];
+	__u32 uid;
+	__u32 shown;	/* which attributes there were, as MDIAG_SHOW_* */
+};
+
+static bool keep(const struct told *told, void *data)
+{
+	struct kept *kept = data;
+
+	if (kept->ino && told->msg->mdiag_ino != kept->ino)
+		return false;
+	kept->msg = *told->msg;
+	kept->shown = 0;
+	if (told->peer) {
+		kept->peer = *told->peer;
+		kept->shown |= MDIAG_SHOW_PEER;
+	}
+	if (told->rqlen) {
+		kept->rqlen = *told->rqlen;
+		kept->shown |= MDIAG_SHOW_RQLEN;
+	}
+	if (told->meminfo) {
+		memcpy(kept->meminfo, told->meminfo, sizeof(kept->meminfo));
+		kept->shown |= MDIAG_SHOW_MEMINFO;
+	}
+	if (told->uid) {
+		kept->uid = *told->uid;
+		kept->shown |= MDIAG_SHOW_UID;
+	}
+	return true;
+}
+
+static __u32 inode(struct __test_metadata *_metadata, int fd)
+{
+	struct stat st;
+
+	ASSERT_EQ(0, fstat(fd, &st));
+	return st.st_ino;
+}
+
+/* Whether a dump by @req tells of @fd */
+static bool is_told(struct __test_metadata *_metadata,
+		    const struct myproto_diag_req *req, int fd)
+{
+	struct kept kept = { .ino = inode(_metadata, fd) };
+	int count = diag_dump(_metadata, req, keep, &kept);
+
+	EXPECT_LE(0, count);
+	EXPECT_GE(1, count);
+	return count == 1;
+}
+
+/* What a dump tells of @fd */
+static struct kept dumped(struct __test_metadata *_metadata, int fd)
+{
+	struct kept kept = { .ino = inode(_metadata, fd) };
+	struct myproto_diag_req req = dump_req();
+
+	ASSERT_EQ(1, diag_dump(_metadata, &req, keep, &kept));
+	return kept;
+}
+
+/* Ask for one socket: 0 or the errno */
+static int get(struct __test_metadata *_metadata,
+	       const struct myproto_diag_req *req, struct kept *kept)
+{
+	int ret;
+
+	*kept = (struct kept) {};
+	ret = diag(_metadata, SOCK_DIAG_BY_FAMILY, 0, req, sizeof(*req), keep,
+		   kept);
+	return ret == 1 ? 0 : -ret;
+}
+
+/* End a socket: 0 or the errno */
+static int destroy_req(struct __test_metadata *_metadata,
+		       const struct myproto_diag_req *req)
+{
+	return -diag(_metadata, SOCK_DESTROY, NLM_F_ACK, req, sizeof(*req),
+		     NULL, NULL);
+}
+
+static int destroy(struct __test_metadata *_metadata, int fd)
+{
+	struct myproto_diag_req req = one_req(inode(_metadata, fd));
+
+	return destroy_req(_metadata, &req);
+}
+
+static __u64 cookie(const __u32 half[2])
+{
+	return half[0] | (__u64)half[1] << 32;
+}
+
+static __u64 so_cookie(struct __test_metadata *_metadata, int fd)
+{
+	__u64 val = 0;
+	socklen_t len = sizeof(val);
+
+	ASSERT_EQ(0, getsockopt(fd, SOL_SOCKET, SO_COOKIE, &val, &len));
+	return val;
+}
+
+/* Dumps: the fields */
+
+TEST_F(type, shows_unbound)
+{
+	int fd = my_socket(_metadata);
+	struct kept kept = dumped(_metadata, fd);
+
+	EXPECT_EQ(variant->type, kept.msg.mdiag_type);
+	EXPECT_EQ(TCP_CLOSE, kept.msg.mdiag_state);
+	EXPECT_EQ(0, kept.msg.mdiag_shutdown);
+	EXPECT_EQ(0, kept.msg.mdiag_channel);
+	EXPECT_EQ(so_cookie(_metadata, fd), cookie(kept.msg.mdiag_cookie));
+	EXPECT_EQ(SHOW_ALL & ~MDIAG_SHOW_PEER, kept.shown);
+	EXPECT_EQ(geteuid(), kept.uid);
+}
+
+TEST_F(type, shows_bound)
+{
+	int fd = my_bound_socket(_metadata, 0xfffffff0);
+
+	EXPECT_EQ(0xfffffff0, dumped(_metadata, fd).msg.mdiag_channel);
+}
+
+TEST_F(type, shows_connection)
+{
+	struct kept kept;
+	int fd[2], i;
+
+	my_connection(_metadata, fd);
+	expect_send(_metadata, fd[0], "abcdefg");
+	for (i = 0; i < 2; i++) {
+		kept = dumped(_metadata, fd[i]);
+		EXPECT_EQ(TCP_ESTABLISHED, kept.msg.mdiag_state);
+		EXPECT_EQ(my_channel(_metadata, fd[i]), kept.msg.mdiag_channel);
+		EXPECT_EQ(SHOW_ALL, kept.shown);
+		EXPECT_EQ(my_peer(_metadata, fd[i]), kept.peer.mdiag_channel);
+		EXPECT_EQ(inode(_metadata, fd[!i]), kept.peer.mdiag_ino);
+		EXPECT_EQ(so_cookie(_metadata, fd[!i]),
+			  cookie(kept.peer.mdiag_cookie));
+		EXPECT_EQ(i ? 7 : 0, kept.rqlen.mdiag_rqueue);
+		EXPECT_EQ(i || variant->type == SOCK_DGRAM ? 0 : 7,
+			  kept.rqlen.mdiag_wqueue);
+		EXPECT_EQ(mem_charged(_metadata, fd[i]),
+			  kept.meminfo[SK_MEMINFO_RMEM_ALLOC]);
+		EXPECT_EQ(get_int_opt(_metadata, fd[i], SO_RCVBUF),
+			  kept.meminfo[SK_MEMINFO_RCVBUF]);
+	}
+}
+
+TEST_F(type, shows_pair)
+{
+	struct kept kept;
+	int fd[2], i;
+
+	my_socketpair(_metadata, fd);
+	for (i = 0; i < 2; i++) {
+		kept = dumped(_metadata, fd[i]);
+		EXPECT_EQ(TCP_ESTABLISHED, kept.msg.mdiag_state);
+		EXPECT_EQ(0, kept.msg.mdiag_channel);
+		EXPECT_EQ(0, kept.peer.mdiag_channel);
+		EXPECT_EQ(inode(_metadata, fd[!i]), kept.peer.mdiag_ino);
+	}
+}
+
+TEST_F(type, shows_shutdown)
+{
+	int fd[2];
+
+	my_socketpair(_metadata, fd);
+	ASSERT_EQ(0, shutdown(fd[0], SHUT_RD));
+	EXPECT_EQ(1, dumped(_metadata, fd[0]).msg.mdiag_shutdown);
+	EXPECT_EQ(variant->type == SOCK_DGRAM ? 0 : 2,
+		  dumped(_metadata, fd[1]).msg.mdiag_shutdown);
+	ASSERT_EQ(0, shutdown(fd[0], SHUT_WR));
+	EXPECT_EQ(3, dumped(_metadata, fd[0]).msg.mdiag_shutdown);
+}
+
+/* A connection that waits for accept() has no inode, but a peer that tells. */
+TEST_F(type, shows_listener)
+{
+	struct myproto_diag_req req = one_req(0);
+	struct kept kept;
+	int fd, client;
+	__u32 channel;
+
+	if (variant->type == SOCK_DGRAM)
+		return;
+	fd = my_listener(_metadata, 7, &channel);
+	client = my_client(_metadata, channel);
+	kept = dumped(_metadata, fd);
+	EXPECT_EQ(TCP_LISTEN, kept.msg.mdiag_state);
+	EXPECT_EQ(SHOW_ALL & ~MDIAG_SHOW_PEER, kept.shown);
+	EXPECT_EQ(1, kept.rqlen.mdiag_rqueue);
+	EXPECT_EQ(7, kept.rqlen.mdiag_wqueue);
+
+	kept = dumped(_metadata, client);
+	EXPECT_EQ(channel, kept.peer.mdiag_channel);
+	EXPECT_EQ(0, kept.peer.mdiag_ino);
+	memcpy(req.mdiag_cookie, kept.peer.mdiag_cookie, sizeof(__u32[2]));
+	req.mdiag_show = SHOW_ALL;
+	ASSERT_EQ(0, get(_metadata, &req, &kept));
+	EXPECT_EQ(0, kept.msg.mdiag_ino);
+	EXPECT_EQ(TCP_ESTABLISHED, kept.msg.mdiag_state);
+	EXPECT_EQ(channel, kept.msg.mdiag_channel);
+	EXPECT_EQ(inode(_metadata, client), kept.peer.mdiag_ino);
+}
+
+TEST(shows_uid)
+{
+	pid_t pid;
+	int fd;
+
+	if (geteuid())
+		SKIP(return, "to become another user needs root");
+	ASSERT_EQ(0, seteuid(1234));
+	fd = my_socket(_metadata);
+	ASSERT_EQ(0, seteuid(0));
+	EXPECT_EQ(1234, dumped(_metadata, fd).uid);
+
+	/* Who does not know the user sees the overflow ID. */
+	pid = my_fork(_metadata);
+	if (!pid) {
+		if (unshare(CLONE_NEWUSER))
+			_exit(KSFT_SKIP);
+		_exit(dumped(_metadata, fd).uid == 65534 ? 0 : KSFT_FAIL);
+	}
+	EXPECT_EQ(0, my_wait(pid));
+}
+
+/* Dumps: what is asked for */
+
+TEST_F(type, show_flags)
+{
+	struct kept kept;
+	struct myproto_diag_req req = dump_req();
+	__u32 show;
+	int fd[2];
+
+	my_socketpair(_metadata, fd);
+	kept.ino = inode(_metadata, fd[0]);
+	for (show = 0; show <= SHOW_ALL; show++) {
+		req.mdiag_show = show;
+		ASSERT_EQ(1, diag_dump(_metadata, &req, keep, &kept));
+		EXPECT_EQ(show, kept.shown);
+	}
+}
+
+TEST_F(type, filter_type)
+{
+	static const int types[] = { SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET };
+	struct myproto_diag_req req = dump_req();
+	int fd = my_socket(_metadata);
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(types); i++) {
+		req.mdiag_types = 1 << types[i];
+		EXPECT_EQ(types[i] == variant->type,
+			  is_told(_metadata, &req, fd));
+		req.mdiag_types = ~req.mdiag_types;
+		EXPECT_EQ(types[i] != variant->type,
+			  is_told(_metadata, &req, fd));
+	}
+	req.mdiag_types = 0;
+	EXPECT_FALSE(is_told(_metadata, &req, fd));
+}
+
+TEST_F(type, filter_state)
+{
+	int state[3] = { TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN };
+	struct myproto_diag_req req = dump_req();
+	int fd[3], pair[2], count = 3, i, j;
+	__u32 channel;
+
+	fd[0] = my_socket(_metadata);
+	my_socketpair(_metadata, pair);
+	fd[1] = pair[0];
+	if (variant->type == SOCK_DGRAM)
+		count = 2;
+	else
+		fd[2] = my_listener(_metadata, 1, &channel);
+	for (i = 0; i < 3; i++) {
+		req.mdiag_states = 1 << state[i];
+		for (j = 0; j < count; j++)
+			EXPECT_EQ(i == j, is_told(_metadata, &req, fd[j]))
+				TH_LOG("%d %d", i, j);
+	}
+	req.mdiag_states = 0;
+	EXPECT_FALSE(is_told(_metadata, &req, fd[0]));
+}
+
+TEST_F(type, filter_channel)
+{
+	struct myproto_diag_req req = dump_req();
+	int fd[2];
+
+	my_connection(_metadata, fd);
+	req.mdiag_channel = my_channel(_metadata, fd[1]);
+	EXPECT_FALSE(is_told(_metadata, &req, fd[0]));
+	EXPECT_TRUE(is_told(_metadata, &req, fd[1]));
+	req.mdiag_channel--;
+	EXPECT_FALSE(is_told(_metadata, &req, fd[1]));
+}
+
+static bool count_all(const struct told *told, void *data)
+{
+	return true;
+}
+
+TEST_F(type, other_netns)
+{
+	struct myproto_diag_req req = dump_req();
+	struct kept kept;
+	int fd[2];
+
+	my_socketpair(_metadata, fd);
+	my_connection(_metadata, fd);
+	if (unshare(CLONE_NEWNET))
+		SKIP(return, "no new network namespace: needs root");
+	EXPECT_EQ(0, diag_dump(_metadata, &req, count_all, NULL));
+	my_socket(_metadata);
+	EXPECT_EQ(1, diag_dump(_metadata, &req, count_all, NULL));
+
+	req = one_req(inode(_metadata, fd[0]));
+	EXPECT_EQ(ENOENT, get(_metadata, &req, &kept));
+	EXPECT_EQ(ENOENT, destroy(_metadata, fd[0]));
+	req = one_req(0);
+	req.mdiag_channel = my_channel(_metadata, fd[0]);
+	EXPECT_EQ(ENOENT, get(_metadata, &req, &kept));
+}
+
+/* One socket */
+
+TEST_F(type, get_by_inode)
+{
+	int fd = my_bound_socket(_metadata, 5000);
+	struct myproto_diag_req req = one_req(inode(_metadata, fd));
+	struct kept kept;
+
+	ASSERT_EQ(0, get(_metadata, &req, &kept));
+	EXPECT_EQ(5000, kept.msg.mdiag_channel);
+	EXPECT_EQ(variant->type, kept.msg.mdiag_type);
+	EXPECT_EQ(0, kept.shown);
+
+	memcpy(req.mdiag_cookie, kept.msg.mdiag_cookie, sizeof(__u32[2]));
+	EXPECT_EQ(0, get(_metadata, &req, &kept));
+	req.mdiag_cookie[0]++;
+	EXPECT_EQ(ESTALE, get(_metadata, &req, &kept));
+	req.mdiag_cookie[0]--;
+	req.mdiag_cookie[1]++;
+	EXPECT_EQ(ESTALE, get(_metadata, &req, &kept));
+
+	close(fd);
+	EXPECT_EQ(ENOENT, get(_metadata, &req, &kept));
+}
+
+TEST_F(type, get_by_channel)
+{
+	struct myproto_diag_req req = one_req(0);
+	struct kept kept;
+	int fd[2];
+
+	fd[0] = my_bound_socket(_metadata, 5000);
+	req.mdiag_channel = 5000;
+	ASSERT_EQ(0, get(_metadata, &req, &kept));
+	EXPECT_EQ(inode(_metadata, fd[0]), kept.msg.mdiag_ino);
+	memcpy(req.mdiag_cookie, kept.msg.mdiag_cookie, sizeof(__u32[2]));
+	EXPECT_EQ(0, get(_metadata, &req, &kept));
+
+	/* Another one took its place. */
+	close(fd[0]);
+	fd[0] = my_bound_socket(_metadata, 5000);
+	EXPECT_EQ(ESTALE, get(_metadata, &req, &kept));
+	close(fd[0]);
+	EXPECT_EQ(ENOENT, get(_metadata, &req, &kept));
+}
+
+TEST_F(type, get_by_cookie)
+{
+	int fd = my_socket(_metadata);
+	__u64 val = so_cookie(_metadata, fd);
+	struct myproto_diag_req req = one_req(0);
+	struct kept kept;
+
+	req.mdiag_cookie[0] = val;
+	req.mdiag_cookie[1] = val >> 32;
+	ASSERT_EQ(0, get(_metadata, &req, &kept));
+	EXPECT_EQ(inode(_metadata, fd), kept.msg.mdiag_ino);
+	close(fd);
+	EXPECT_EQ(ENOENT, get(_metadata, &req, &kept));
+}
+
+/* Requests that are refused */
+
+FIXTURE(invalid) {};
+
+FIXTURE_VARIANT(invalid)
+{
+	bool dump;
+	struct myproto_diag_req req;
+};
+
+FIXTURE_SETUP(invalid)
+{
+}
+
+FIXTURE_TEARDOWN(invalid)
+{
+}
+
+FIXTURE_VARIANT_ADD(invalid, protocol)
+{
+	.req = { .sdiag_protocol = 1, .mdiag_ino = 1 },
+};
+
+FIXTURE_VARIANT_ADD(invalid, show)
+{
+	.req = { .mdiag_show = SHOW_ALL + 1, .mdiag_ino = 1 },
+};
+
+FIXTURE_VARIANT_ADD(invalid, types)
+{
+	.req = { .mdiag_types = ALL_TYPES, .mdiag_ino = 1 },
+};
+
+FIXTURE_VARIANT_ADD(invalid, states)
+{
+	.req = { .mdiag_states = ALL_STATES, .mdiag_ino = 1 },
+};
+
+FIXTURE_VARIANT_ADD(invalid, inode_and_channel)
+{
+	.req = { .mdiag_channel = 1, .mdiag_ino = 1 },
+};
+
+FIXTURE_VARIANT_ADD(invalid, nothing_named)
+{
+	.req = { .mdiag_cookie = { MYPROTO_DIAG_NOCOOKIE,
+				   MYPROTO_DIAG_NOCOOKIE } },
+};
+
+FIXTURE_VARIANT_ADD(invalid, dump_protocol)
+{
+	.dump = true,
+	.req = { .sdiag_protocol = 1 },
+};
+
+FIXTURE_VARIANT_ADD(invalid, dump_show)
+{
+	.dump = true,
+	.req = { .mdiag_show = 0x80000000 },
+};
+
+FIXTURE_VARIANT_ADD(invalid, dump_inode)
+{
+	.dump = true,
+	.req = { .mdiag_ino = 1 },
+};
+
+FIXTURE_VARIANT_ADD(invalid, dump_cookie)
+{
+	.dump = true,
+	.req = { .mdiag_cookie = { 0, 1 } },
+};
+
+TEST_F(invalid, einval)
+{
+	struct myproto_diag_req req = variant->req;
+
+	req.sdiag_family = AF_MYPROTO;
+	EXPECT_EQ(-EINVAL, diag(_metadata, SOCK_DIAG_BY_FAMILY,
+				variant->dump ? NLM_F_DUMP : 0, &req,
+				sizeof(req), count_all, NULL));
+	if (!variant->dump)
+		EXPECT_EQ(EINVAL, destroy_req(_metadata, &req));
+}
+
+TEST(invalid_length)
+{
+	struct {
+		struct myproto_diag_req req;
+		__u32 more;
+	} req = { .req = one_req(inode(_metadata, my_socket(_metadata))) };
+	static const int flags[] = { NLM_F_DUMP, 0 };
+	static const size_t len[] = { 2, 4, sizeof(req.req) - 1,
+				      sizeof(req.req) + 1, sizeof(req) };
+	size_t i, j;
+
+	for (i = 0; i < ARRAY_SIZE(len); i++) {
+		for (j = 0; j < ARRAY_SIZE(flags); j++)
+			EXPECT_EQ(-EINVAL,
+				  diag(_metadata, SOCK_DIAG_BY_FAMILY, flags[j],
+				       &req, len[i], count_all, NULL));
+		EXPECT_EQ(-EINVAL, diag(_metadata, SOCK_DESTROY, 0, &req,
+					len[i], count_all, NULL));
+	}
+}
+
+TEST(destroy_show_einval)
+{
+	int fd[2];
+	struct myproto_diag_req req;
+
+	my_socketpair(_metadata, fd);
+	req = one_req(inode(_metadata, fd[0]));
+	req.mdiag_show = MDIAG_SHOW_UID;
+	EXPECT_EQ(EINVAL, destroy_req(_metadata, &req));
+	EXPECT_EQ(EAGAIN, try_recv(fd[0]));
+}
+
+/* Many sockets, while others come and go */
+
+static bool churn_stop;
+
+static void *churn(void *arg)
+{
+	int fd[100];
+	size_t i;
+
+	while (!__atomic_load_n(&churn_stop, __ATOMIC_RELAXED)) {
+		for (i = 0; i < ARRAY_SIZE(fd); i += 2)
+			if (socketpair(AF_MYPROTO, SOCK_DGRAM, 0, &fd[i]))
+				return "socketpair() failed";
+		for (i = 0; i < ARRAY_SIZE(fd); i++)
+			close(fd[i]);
+	}
+	return NULL;
+}
+
+struct lasting {
+	__u32 ino[LASTING];
+	int times[LASTING];
+};
+
+FIXTURE(many)
+{
+	struct lasting lasting;
+	pthread_t thread[2];
+};
+
+FIXTURE_SETUP(many)
+{
+	struct rlimit limit = { 2 * LASTING, 2 * LASTING };
+	int i;
+
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		SKIP(return, "many open files need root");
+	for (i = 0; i < LASTING; i++)
+		self->lasting.ino[i] = inode(_metadata, my_socket(_metadata));
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, pthread_create(&self->thread[i], NULL, churn,
+					    NULL));
+}
+
+FIXTURE_TEARDOWN(many)
+{
+	void *error;
+	int i;
+
+	__atomic_store_n(&churn_stop, true, __ATOMIC_RELAXED);
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, pthread_join(self->thread[i], &error));
+		EXPECT_EQ(NULL, error);
+	}
+}
+
+static int compare(const void *a, const void *b)
+{
+	__u32 x = *(__u32 *)a, y = *(__u32 *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static bool count_lasting(const struct told *told, void *data)
+{
+	struct lasting *lasting = data;
+	__u32 *found = bsearch(&told->msg->mdiag_ino, lasting->ino, LASTING,
+			       sizeof(lasting->ino[0]), compare);
+
+	if (found)
+		lasting->times[found - lasting->ino]++;
+	return found;
+}
+
+TEST_F(many, each_once)
+{
+	struct lasting *lasting = &self->lasting;
+	struct myproto_diag_req req = dump_req();
+	int round, i;
+
+	qsort(lasting->ino, LASTING, sizeof(lasting->ino[0]), compare);
+	for (round = 0; round < 5; round++) {
+		memset(lasting->times, 0, sizeof(lasting->times));
+		EXPECT_EQ(LASTING, diag_dump(_metadata, &req, count_lasting,
+					     lasting));
+		for (i = 0; i < LASTING; i++)
+			ASSERT_EQ(1, lasting->times[i]);
+	}
+}
+
+/* SOCK_DESTROY */
+
+FIXTURE(destroy)
+{
+	int fd[2];
+};
+
+FIXTURE_VARIANT(destroy)
+{
+	int type;
+};
+
+FIXTURE_VARIANT_ADD(destroy, stream)
+{
+	.type = SOCK_STREAM,
+};
+
+FIXTURE_VARIANT_ADD(destroy, seqpacket)
+{
+	.type = SOCK_SEQPACKET,
+};
+
+FIXTURE_SETUP(destroy)
+{
+	if (geteuid())
+		SKIP(return, "to end sockets needs root");
+	my_type = variant->type;
+	my_connection(_metadata, self->fd);
+}
+
+FIXTURE_TEARDOWN(destroy)
+{
+	close(self->fd[0]);
+	close(self->fd[1]);
+}
+
+/* A child that receives from @fd, and ends with the errno */
+static pid_t fork_recv(struct __test_metadata *_metadata, int fd)
+{
+	pid_t pid = my_fork(_metadata);
+	char c;
+
+	if (!pid)
+		_exit(err_of(recv(fd, &c, 1, 0)));
+	ASSERT_TRUE(wait_asleep(pid));
+	return pid;
+}
+
+static pid_t fork_send(struct __test_metadata *_metadata, int fd)
+{
+	pid_t pid = my_fork(_metadata);
+
+	if (!pid)
+		_exit(err_of(send(fd, "x", 1, MSG_NOSIGNAL)));
+	ASSERT_TRUE(wait_asleep(pid));
+	return pid;
+}
+
+/* @fd has ended with @err to be told, once. */
+static void expect_ended(struct __test_metadata *_metadata, int fd, int err)
+{
+	EXPECT_EQ(POLLIN | POLLOUT | POLLRDHUP | POLLHUP | POLLERR,
+		  poll_now(fd));
+	EXPECT_EQ(EPIPE, try_send(fd));
+	EXPECT_EQ(err, try_recv(fd));
+	expect_eof(_metadata, fd);
+	EXPECT_EQ(0, get_int_opt(_metadata, fd, SO_ERROR));
+}
+
+TEST_F(destroy, both_ends)
+{
+	ASSERT_EQ(0, destroy(_metadata, self->fd[0]));
+	expect_ended(_metadata, self->fd[0], ECONNABORTED);
+	expect_ended(_metadata, self->fd[1], ECONNRESET);
+	EXPECT_EQ(3, dumped(_metadata, self->fd[0]).msg.mdiag_shutdown);
+}
+
+TEST_F(destroy, socketpair)
+{
+	int fd[2];
+
+	my_socketpair(_metadata, fd);
+	ASSERT_EQ(0, destroy(_metadata, fd[1]));
+	expect_ended(_metadata, fd[1], ECONNABORTED);
+	expect_ended(_metadata, fd[0], ECONNRESET);
+}
+
+TEST_F(destroy, after_unread_data)
+{
+	expect_send(_metadata, self->fd[0], "abc");
+	expect_send(_metadata, self->fd[1], "def");
+	ASSERT_EQ(0, destroy(_metadata, self->fd[0]));
+	expect_recv(_metadata, self->fd[0], "def");
+	expect_recv(_metadata, self->fd[1], "abc");
+	EXPECT_EQ(ECONNABORTED, try_recv(self->fd[0]));
+	EXPECT_EQ(ECONNRESET, try_recv(self->fd[1]));
+}
+
+TEST_F(destroy, so_error)
+{
+	ASSERT_EQ(0, destroy(_metadata, self->fd[0]));
+	EXPECT_EQ(ECONNABORTED,
+		  get_int_opt(_metadata, self->fd[0], SO_ERROR));
+	EXPECT_EQ(ECONNRESET, get_int_opt(_metadata, self->fd[1], SO_ERROR));
+	expect_eof(_metadata, self->fd[0]);
+	expect_eof(_metadata, self->fd[1]);
+}
+
+TEST_F(destroy, peer_closed)
+{
+	expect_send(_metadata, self->fd[1], "abc");
+	close(self->fd[1]);
+	ASSERT_EQ(0, destroy(_metadata, self->fd[0]));
+	expect_recv(_metadata, self->fd[0], "abc");
+	EXPECT_EQ(ECONNABORTED, try_recv(self->fd[0]));
+}
+
+TEST_F(destroy, wakes_recv)
+{
+	pid_t pid[2];
+	int i;
+
+	for (i = 0; i < 2; i++)
+		pid[i] = fork_recv(_metadata, self->fd[i]);
+	ASSERT_EQ(0, destroy(_metadata, self->fd[0]));
+	EXPECT_EQ(ECONNABORTED, my_wait(pid[0]));
+	EXPECT_EQ(ECONNRESET, my_wait(pid[1]));
+}
+
+TEST_F(destroy, wakes_send)
+{
+	pid_t pid[2];
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		my_fill(_metadata, self->fd[i], 1000);
+		pid[i] = fork_send(_metadata, self->fd[i]);
+	}
+	ASSERT_EQ(0, destroy(_metadata, self->fd[0]));
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(EPIPE, my_wait(pid[i]));
+}
+
+TEST_F(destroy, wakes_poll)
+{
+	pid_t pid[2];
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		pid[i] = my_fork(_metadata);
+		if (!pid[i])
+			_exit(poll_for(self->fd[i], POLLRDHUP, WAIT_MS) ==
+			      (POLLRDHUP | POLLHUP | POLLERR) ? 0 : KSFT_FAIL);
+		ASSERT_TRUE(wait_asleep(pid[i]));
+	}
+	ASSERT_EQ(0, destroy(_metadata, self->fd[0]));
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(0, my_wait(pid[i]));
+}
+
+TEST_F(destroy, unconnected_enoent)
+{
+	int fd = my_bound_socket(_metadata, 5000);
+	__u32 channel;
+	int listener = my_listener(_metadata, 1, &channel);
+
+	EXPECT_EQ(ENOENT, destroy(_metadata, fd));
+
+	/* Nothing came of that. */
+	EXPECT_EQ(0, my_connect(fd, channel));
+	ASSERT_LE(0, accept(listener, NULL, NULL));
+	EXPECT_EQ(EAGAIN, try_recv(fd));
+}
+
+TEST_F(destroy, stale_cookie)
+{
+	struct myproto_diag_req req = one_req(inode(_metadata, self->fd[0]));
+
+	req.mdiag_cookie[0] = 0;
+	req.mdiag_cookie[1] = 0;
+	EXPECT_EQ(ESTALE, destroy_req(_metadata, &req));
+	EXPECT_EQ(EAGAIN, try_recv(self->fd[0]));
+}
+
+TEST_F(destroy, without_cap_net_admin)
+{
+	pid_t pid = my_fork(_metadata);
+
+	if (!pid) {
+		if (setresuid(1234, 1234, 1234))
+			_exit(KSFT_FAIL);
+		/* It may look at it, though. */
+		dumped(_metadata, self->fd[0]);
+		_exit(destroy(_metadata, self->fd[0]));
+	}
+	EXPECT_EQ(EPERM, my_wait(pid));
+	EXPECT_EQ(EAGAIN, try_recv(self->fd[0]));
+}
+
+TEST_F(destroy, listener)
+{
+	__u32 channel;
+	int listener = my_listener(_metadata, 1, &channel);
+	int client = my_client(_metadata, channel);
+
+	ASSERT_EQ(0, destroy(_metadata, listener));
+	expect_ended(_metadata, client, ECONNRESET);
+	EXPECT_EQ(POLLIN | POLLRDHUP | POLLHUP | POLLERR, poll_now(listener));
+	EXPECT_EQ(EINVAL, err_of(accept(listener, NULL, NULL)));
+	EXPECT_EQ(ECONNABORTED, get_int_opt(_metadata, listener, SO_ERROR));
+	EXPECT_EQ(ECONNREFUSED,
+		  err_of(my_connect(my_socket(_metadata), channel)));
+
+	/* The channel is still its own, and it can begin anew. */
+	EXPECT_EQ(EADDRINUSE,
+		  err_of(my_bind(my_socket(_metadata), channel)));
+	ASSERT_EQ(0, listen(listener, 1));
+	EXPECT_EQ(0, dumped(_metadata, listener).rqlen.mdiag_rqueue);
+	client = my_client(_metadata, channel);
+	EXPECT_LE(0, accept(listener, NULL, NULL));
+	EXPECT_EQ(EAGAIN, try_recv(client));
+}
+
+TEST_F(destroy, wakes_accept_and_connect)
+{
+	int listener[2], i;
+	__u32 channel[2];
+	pid_t pid[2];
+
+	for (i = 0; i < 2; i++)
+		listener[i] = my_listener(_metadata, 0, &channel[i]);
+	my_client(_metadata, channel[1]);
+	for (i = 0; i < 2; i++) {
+		pid[i] = my_fork(_metadata);
+		if (!pid[i])
+			_exit(err_of(i ? my_connect(my_socket(_metadata),
+						    channel[1]) :
+				     accept(listener[0], NULL, NULL)));
+		ASSERT_TRUE(wait_asleep(pid[i]));
+		ASSERT_EQ(0, destroy(_metadata, listener[i]));
+	}
+	EXPECT_EQ(EINVAL, my_wait(pid[0]));
+	EXPECT_EQ(ECONNREFUSED, my_wait(pid[1]));
+}
+
+/* accept() still returns it, like one that the client has ended. */
+TEST_F(destroy, waiting_connection)
+{
+	__u32 channel;
+	int listener = my_listener(_metadata, 1, &channel);
+	int client = my_client(_metadata, channel);
+	struct myproto_diag_req req = one_req(0);
+	struct kept kept = dumped(_metadata, client);
+	int server;
+
+	memcpy(req.mdiag_cookie, kept.peer.mdiag_cookie, sizeof(__u32[2]));
+	ASSERT_EQ(0, destroy_req(_metadata, &req));
+	expect_ended(_metadata, client, ECONNRESET);
+	server = accept(listener, NULL, NULL);
+	ASSERT_LE(0, server);
+	expect_ended(_metadata, server, ECONNABORTED);
+}
+
+FIXTURE(dgram)
+{
+	struct link link;
+};
+
+FIXTURE_SETUP(dgram)
+{
+	if (geteuid())
+		SKIP(return, "to end sockets needs root");
+	my_type = SOCK_DGRAM;
+	link_make(_metadata, &self->link, SOCK_DGRAM, BY_ADDRESS);
+}
+
+FIXTURE_TEARDOWN(dgram)
+{
+	link_destroy(&self->link);
+}
+
+TEST_F(dgram, destroyed)
+{
+	int fd = self->link.fd[0];
+	__u32 channel = my_channel(_metadata, fd);
+
+	link_expect_send(_metadata, &self->link, 1, "abc");
+	ASSERT_EQ(0, destroy(_metadata, fd));
+	EXPECT_EQ(POLLIN | POLLOUT | POLLRDHUP | POLLHUP | POLLERR,
+		  poll_now(fd));
+	expect_recv(_metadata, fd, "abc");
+	EXPECT_EQ(ECONNABORTED, try_recv(fd));
+	expect_eof(_metadata, fd);
+
+	/* Nobody else is told, but who sends to it. */
+	EXPECT_EQ(EAGAIN, try_recv(self->link.fd[1]));
+	EXPECT_EQ(EPIPE, link_try_send(&self->link, 0));
+	EXPECT_EQ(EPIPE, link_try_send(&self->link, 1));
+	EXPECT_EQ(EADDRINUSE, err_of(my_bind(my_socket(_metadata), channel)));
+}
+
+TEST_F(dgram, unbound_destroyed)
+{
+	int fd = my_socket(_metadata);
+
+	ASSERT_EQ(0, destroy(_metadata, fd));
+	EXPECT_EQ(ECONNABORTED, try_recv(fd));
+}
+
+TEST_F(dgram, destroy_wakes)
+{
+	int fd[2];
+	pid_t pid[3];
+
+	my_connection(_metadata, fd);
+	my_fill(_metadata, fd[0], 1000);
+	pid[0] = fork_send(_metadata, fd[0]);
+	ASSERT_EQ(0, destroy(_metadata, fd[1]));
+	EXPECT_EQ(EPIPE, my_wait(pid[0]));
+
+	my_connection(_metadata, fd);
+	my_fill(_metadata, fd[0], 1000);
+	pid[1] = fork_send(_metadata, fd[0]);
+	pid[2] = fork_recv(_metadata, fd[0]);
+	ASSERT_EQ(0, destroy(_metadata, fd[0]));
+	EXPECT_EQ(EPIPE, my_wait(pid[1]));
+	EXPECT_EQ(ECONNABORTED, my_wait(pid[2]));
+}
+
+/* Everything is destroyed while it is used, made and closed. */
+static bool use_stop;
+
+static void use_sockets(int type)
+{
+	int listener, client, server, fd[2];
+	struct sockaddr_my addr;
+	socklen_t len = sizeof(addr);
+	char c;
+
+	if (!socketpair(AF_MYPROTO, type | SOCK_NONBLOCK, 0, fd)) {
+		send(fd[0], "x", 1, MSG_NOSIGNAL);
+		recv(fd[1], &c, 1, 0);
+		close(fd[0]);
+		close(fd[1]);
+	}
+	listener = socket(AF_MYPROTO, type | SOCK_NONBLOCK, 0);
+	client = socket(AF_MYPROTO, type | SOCK_NONBLOCK, 0);
+	my_bind(listener, MYPROTO_CHANNEL_ANY);
+	listen(listener, 5);
+	getsockname(listener, (struct sockaddr *)&addr, &len);
+	my_connect(client, addr.smy_channel);
+	send(client, "x", 1, MSG_NOSIGNAL);
+	server = accept(listener, NULL, NULL);
+	recv(server, &c, 1, 0);
+	close(listener);
+	close(client);
+	close(server);
+}
+
+static void *use(void *arg)
+{
+	while (!__atomic_load_n(&use_stop, __ATOMIC_RELAXED)) {
+		use_sockets(SOCK_STREAM);
+		use_sockets(SOCK_SEQPACKET);
+		use_sockets(SOCK_DGRAM);
+	}
+	return NULL;
+}
+
+struct cookies {
+	__u32 cookie[64][2];
+	size_t count;
+};
+
+static bool keep_cookie(const struct told *told, void *data)
+{
+	struct cookies *all = data;
+
+	if (all->count < ARRAY_SIZE(all->cookie))
+		memcpy(all->cookie[all->count++], told->msg->mdiag_cookie,
+		       sizeof(__u32[2]));
+	return true;
+}
+
+TEST(destroy_in_use)
+{
+	struct myproto_diag_req req, all = dump_req();
+	int round, err, destroyed = 0;
+	struct cookies cookies;
+	pthread_t thread[2];
+	size_t i;
+
+	if (unshare(CLONE_NEWNET))
+		SKIP(return, "no new network namespace: needs root");
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, pthread_create(&thread[i], NULL, use, NULL));
+	for (round = 0; round < 100 || (!destroyed && round < 10000);
+	     round++) {
+		cookies.count = 0;
+		EXPECT_LE(0, diag_dump(_metadata, &all, keep_cookie, &cookies));
+		for (i = 0; i < cookies.count; i++) {
+			req = one_req(0);
+			memcpy(req.mdiag_cookie, cookies.cookie[i],
+			       sizeof(__u32[2]));
+			err = destroy_req(_metadata, &req);
+			destroyed += !err;
+			ASSERT_TRUE(!err || err == ENOENT)
+				TH_LOG("%s", strerror(err));
+		}
+	}
+	__atomic_store_n(&use_stop, true, __ATOMIC_RELAXED);
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, pthread_join(thread[i], NULL));
+	EXPECT_LT(0, destroyed);
+	EXPECT_EQ(0, diag_dump(_metadata, &all, count_all, NULL));
+}
+
+/* The module */
+
+static bool can_load(void)
+{
+	char helper[256] = "";
+	int fd = open("/proc/sys/kernel/modprobe", O_RDONLY);
+	ssize_t n = read(fd, helper, sizeof(helper) - 1);
+
+	close(fd);
+	if (n <= 0)
+		return false;
+	helper[strcspn(helper, "\n")] = 0;
+	return !access(helper, X_OK);
+}
+
+TEST(autoload)
+{
+	struct myproto_diag_req req = dump_req();
+
+	if (geteuid())
+		SKIP(return, "to unload a module needs root");
+	if (access(MODULE "/initstate", F_OK))
+		SKIP(return, "myproto_diag is built in");
+	if (!can_load())
+		SKIP(return, "no autoload");
+
+	ASSERT_EQ(0, syscall(SYS_delete_module, "myproto_diag", O_NONBLOCK));
+	ASSERT_NE(0, access(MODULE, F_OK));
+	EXPECT_LE(0, diag_dump(_metadata, &req, count_all, NULL));
+	EXPECT_EQ(0, access(MODULE "/initstate", F_OK));
+}
+
+/* errno of a dump, which loads the module */
+static int probe(void)
+{
+	struct {
+		struct nlmsghdr nlh;
+		struct myproto_diag_req req;
+	} msg = {
+		.nlh = {
+			.nlmsg_len = sizeof(msg),
+			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
+			.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+		},
+		.req = { .sdiag_family = AF_MYPROTO },
+	};
+	int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG), err;
+	char buf[8192];
+	struct nlmsghdr *nlh = (void *)buf;
+
+	if (fd < 0)
+		return errno;
+	err = err_of(send(fd, &msg, sizeof(msg), 0));
+	if (!err)
+		err = err_of(recv(fd, buf, sizeof(buf), 0));
+	if (!err && nlh->nlmsg_type == NLMSG_ERROR)
+		err = -*(int *)NLMSG_DATA(nlh);
+	close(fd);
+	return err;
+}
+
+int main(int argc, char **argv)
+{
+	int err = probe();
+
+	if (err)
+		ksft_exit_skip("%s: CONFIG_MYPROTO_DIAG not set?\n",
+			       strerror(err));
+	return my_test_main(argc, argv);
+}

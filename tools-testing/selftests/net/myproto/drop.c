@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * AF_MYPROTO: what was sent and nobody reads is counted, in the network
+ * namespace of its socket and nowhere else, and nothing else is.
+ */
+#include <sys/stat.h>
+
+#include <linux/filter.h>
+
+#include "any.h"
+
+/* More than what is copied into an skb that is there, or into the socket */
+#define LARGE	9000
+
+/* The counters, in the order of /proc/net/myproto_stat */
+enum { FILTERED, FAULTED, MESSAGES, BYTES, NUM };
+
+static const char *const names[NUM] = {
+	"MyprotoFiltered",
+	"MyprotoFaulted",
+	"MyprotoUnreadMessages",
+	"MyprotoUnreadBytes",
+};
+
+struct stats {
+	long count[NUM];
+};
+
+/* Both are new, so that nobody else drops anything there. */
+static int netns[2];
+
+/* Those of the network namespace of the caller */
+static struct stats stats(struct __test_metadata *_metadata)
+{
+	FILE *f = fopen("/proc/net/myproto_stat", "r");
+	struct stats stats;
+	char name[64];
+	int i;
+
+	ASSERT_NE(NULL, f);
+	for (i = 0; i < NUM; i++) {
+		ASSERT_EQ(2, fscanf(f, "%63s %ld", name, &stats.count[i]));
+		EXPECT_STREQ(names[i], name);
+	}
+	EXPECT_EQ(EOF, fscanf(f, "%63s", name));
+	fclose(f);
+	return stats;
+}
+
+/* @change[] is what has been added to each counter since @before. */
+static void expect_stats(struct __test_metadata *_metadata,
+			 const struct stats *before, const struct stats *change)
+{
+	struct stats now = stats(_metadata);
+	int i;
+
+	for (i = 0; i < NUM; i++) {
+		EXPECT_EQ(change->count[i], now.count[i] - before->count[i])
+			TH_LOG("%s", names[i]);
+	}
+}
+
+#define EXPECT_STATS(before, ...) \
+	expect_stats(_metadata, &(before), \
+		     &(struct stats){ .count = { __VA_ARGS__ } })
+
+/* What SO_MEMINFO says was dropped */
+static __u32 drops(struct __test_metadata *_metadata, int fd)
+{
+	__u32 info[SK_MEMINFO_VARS] = {};
+	socklen_t len = sizeof(info);
+
+	ASSERT_EQ(0, getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len));
+	return info[SK_MEMINFO_DROPS];
+}
+
+/* What SO_RXQ_OVFL says with the message "x", 0 if nothing */
+static __u32 recv_ovfl(struct __test_metadata *_metadata, int fd)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(__u32))];
+		struct cmsghdr align;
+	} control;
+	char data[2] = "";
+	struct iovec iov = { .iov_base = data, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *cmsg;
+	__u32 count = 0;
+
+	EXPECT_EQ(1, recvmsg(fd, &msg, MSG_DONTWAIT));
+	EXPECT_STREQ("x", data);
+	cmsg = CMSG_FIRSTHDR(&msg);
+	if (cmsg) {
+		EXPECT_EQ(SOL_SOCKET, cmsg->cmsg_level);
+		EXPECT_EQ(SO_RXQ_OVFL, cmsg->cmsg_type);
+		memcpy(&count, CMSG_DATA(cmsg), sizeof(count));
+	}
+	return count;
+}
+
+/* A filter that drops all */
+static void attach_drop(struct __test_metadata *_metadata, int fd)
+{
+	struct sock_filter code[] = { BPF_STMT(BPF_RET | BPF_K, 0) };
+	struct sock_fprog prog = { .len = 1, .filter = code };
+
+	ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog,
+				sizeof(prog)));
+}
+
+static void send_large(struct __test_metadata *_metadata, struct link *link)
+{
+	static char buf[LARGE];
+
+	ASSERT_EQ(LARGE, link_send(link, 0, buf, LARGE, MSG_DONTWAIT));
+}
+
+/* What is read is no drop, nor what was only peeked at before, nor what a send
+ * has kept for want of room.
+ */
+TEST_F(any, read)
+{
+	struct stats before = stats(_metadata);
+	struct link *link = &self->link;
+	char buf[8];
+
+	link_expect_send(_metadata, link, 0, "abc");
+	EXPECT_EQ(3, recv(link->fd[1], buf, 8, MSG_DONTWAIT | MSG_PEEK));
+	send_large(_metadata, link);
+	link_fill(_metadata, link, 0, 1000);
+	link_drain(_metadata, link, 1);
+	/* The end too reads all that there is. */
+	link_expect_send(_metadata, link, 0, "abc");
+	link_close(link, 0);
+	expect_recv(_metadata, link->fd[1], "abc");
+	EXPECT_EQ(0U, drops(_metadata, link->fd[1]));
+	link_close(link, 1);
+	EXPECT_STATS(before, 0);
+}
+
+/* The sender is told. */
+TEST_F(any, failed_send)
+{
+	struct stats before = stats(_metadata);
+	struct link *link = &self->link;
+	bool dgram = link->type == SOCK_DGRAM;
+
+	EXPECT_EQ(EFAULT, err_of(link_send(link, 0, (void *)8, 3, 0)));
+	EXPECT_EQ(EFAULT, err_of(link_send(link, 0, (void *)8, LARGE, 0)));
+	link_close(link, 1);
+	EXPECT_EQ(dgram ? ECONNREFUSED : EPIPE, link_try_send(link, 0));
+	EXPECT_STATS(before, 0);
+}
+
+TEST_F(any, unread)
+{
+	struct stats before = stats(_metadata);
+	struct link *link = &self->link;
+
+	link_expect_send(_metadata, link, 0, "abc");
+	send_large(_metadata, link);
+	if (link->type != SOCK_STREAM)
+		link_expect_send(_metadata, link, 0, "");
+	link_close(link, 1);
+	if (link->type == SOCK_STREAM)
+		EXPECT_STATS(before, [BYTES] = 3 + LARGE);
+	else
+		EXPECT_STATS(before, [MESSAGES] = 3);
+}
+
+/* Of a stream, some of it is in the socket, where no skb is. */
+TEST_F(any, unread_small)
+{
+	struct stats before = stats(_metadata);
+	struct link *link = &self->link;
+
+	link_expect_send(_metadata, link, 0, "abcde");
+	link_close(link, 1);
+	if (link->type == SOCK_STREAM)
+		EXPECT_STATS(before, [BYTES] = 5);
+	else
+		EXPECT_STATS(before, [MESSAGES] = 1);
+}
+
+/* Of a stream the reader has taken over more than it has read. What is beyond
+ * the reader's buffer is no drop if it is of a message: the reader knows.
+ */
+TEST_F(any, partly_read)
+{
+	struct stats before = stats(_metadata);
+	struct link *link = &self->link;
+	char buf[100];
+
+	send_large(_metadata, link);
+	send_large(_metadata, link);
+	ASSERT_EQ(100, recv(link->fd[1], buf, 100, MSG_DONTWAIT));
+	link_expect_send(_metadata, link, 0, "abc");
+	link_close(link, 1);
+	if (link->type == SOCK_STREAM)
+		EXPECT_STATS(before, [BYTES] = 2 * LARGE - 100 + 3);
+	else
+		EXPECT_STATS(before, [MESSAGES] = 2);
+}
+
+/* Both ends, one after the other */
+TEST_F(any, unread_both)
+{
+	struct stats before = stats(_metadata);
+	struct link *link = &self->link;
+
+	link_expect_send(_metadata, link, 0, "abc");
+	link_expect_send(_metadata, link, 1, "defgh");
+	link_destroy(link);
+	if (link->type == SOCK_STREAM)
+		EXPECT_STATS(before, [BYTES] = 3 + 5);
+	else
+		EXPECT_STATS(before, [MESSAGES] = 2);
+}
+
+/* A filter is run for messages only. */
+TEST_F(any, filtered)
+{
+	struct stats before = stats(_metadata);
+	struct link *link = &self->link;
+	int fd = link->fd[1], one = 1;
+	__u32 count = 0;
+
+	ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &one,
+				sizeof(one)));
+	attach_drop(_metadata, fd);
+	if (link->type != SOCK_STREAM) {
+		link_expect_send(_metadata, link, 0, "abc");
+		link_expect_send(_metadata, link, 0, "");
+		count = 2;
+	}
+	ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &one,
+				sizeof(one)));
+	link_expect_send(_metadata, link, 0, "x");
+	EXPECT_EQ(count, recv_ovfl(_metadata, fd));
+	EXPECT_EQ(count, drops(_metadata, fd));
+	EXPECT_STATS(before, [FILTERED] = count);
+}
+
+/* A message is gone when it could not be copied, the data of a stream is not;
+ * a peek takes nothing.
+ */
+TEST_F(any, faulted)
+{
+	struct stats before = stats(_metadata);
+	struct link *link = &self->link;
+	__u32 count = link->type != SOCK_STREAM;
+	int fd = link->fd[1], one = 1;
+	void *bad = (void *)8;
+
+	ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &one,
+				sizeof(one)));
+	if (count)
+		link_expect_send(_metadata, link, 0, "abc");
+	else
+		link_expect_send(_metadata, link, 0, "x");
+	EXPECT_EQ(EFAULT, err_of(recv(fd, bad, 8, MSG_DONTWAIT | MSG_PEEK)));
+	EXPECT_STATS(before, 0);
+	EXPECT_EQ(EFAULT, err_of(recv(fd, bad, 8, MSG_DONTWAIT)));
+	if (count)
+		link_expect_send(_metadata, link, 0, "x");
+	EXPECT_EQ(count, recv_ovfl(_metadata, fd));
+	EXPECT_EQ(count, drops(_metadata, fd));
+	EXPECT_STATS(before, [FAULTED] = count);
+}
+
+/* Connections that wait for accept() when the listening socket is closed */
+static void leave_unaccepted(struct __test_metadata *_metadata, int type)
+{
+	int client[2], listener, i;
+	__u32 channel;
+
+	my_type = type;
+	listener = my_listener(_metadata, 5, &channel);
+	for (i = 0; i < 2; i++) {
+		client[i] = my_client(_metadata, channel);
+		expect_send(_metadata, client[i], "abc");
+	}
+	close(listener);
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(ECONNRESET, try_recv(client[i]));
+}
+
+TEST(unaccepted)
+{
+	struct stats before = stats(_metadata);
+
+	leave_unaccepted(_metadata, SOCK_STREAM);
+	EXPECT_STATS(before, [BYTES] = 6);
+	leave_unaccepted(_metadata, SOCK_SEQPACKET);
+	EXPECT_STATS(before, [MESSAGES] = 2, [BYTES] = 6);
+}
+
+/* What counts is where the socket was made, not who closes it. */
+TEST(per_namespace)
+{
+	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM };
+	struct stats before[2];
+	struct link link;
+	size_t i;
+
+	before[0] = stats(_metadata);
+	ASSERT_EQ(0, setns(netns[1], CLONE_NEWNET));
+	before[1] = stats(_metadata);
+	ASSERT_EQ(0, setns(netns[0], CLONE_NEWNET));
+
+	for (i = 0; i < ARRAY_SIZE(types); i++) {
+		link_make(_metadata, &link, types[i], BY_CONNECT);
+		link_expect_send(_metadata, &link, 0, "abc");
+		ASSERT_EQ(0, setns(netns[1], CLONE_NEWNET));
+		link_destroy(&link);
+		EXPECT_STATS(before[1], 0);
+		ASSERT_EQ(0, setns(netns[0], CLONE_NEWNET));
+	}
+	EXPECT_STATS(before[0], [MESSAGES] = 2, [BYTES] = 3);
+}
+
+TEST(cannot_be_written)
+{
+	struct stat st;
+
+	ASSERT_EQ(0, stat("/proc/net/myproto_stat", &st));
+	EXPECT_EQ(0444U, st.st_mode & 0777);
+}
+
+static int new_netns(void)
+{
+	if (unshare(CLONE_NEWNET))
+		return -1;
+	return open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+}
+
+int main(int argc, char **argv)
+{
+	/* The tests start in the first one. */
+	netns[1] = new_netns();
+	netns[0] = new_netns();
+	if (netns[0] < 0 || netns[1] < 0)
+		ksft_exit_skip("no new network namespaces: needs root\n");
+	return my_test_main(argc, argv);
+}
