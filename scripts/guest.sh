@@ -15,6 +15,13 @@ splat+='|possible (circular|recursive) locking|inconsistent lock state|suspiciou
 splat+='|INFO: task .* blocked|rcu.*detected.*stall|sleeping function called|refcount_t:|ref_tracker:'
 splat+='|leaked|unreferenced object|Bad page|unregister_netdevice: waiting|Freeing alive|nobody cared'
 
+# uml_memory MIB FOLDER: User-Mode Linux has its memory in a file in /dev/shm,
+# which is tiny in containers: in FOLDER then.
+uml_memory() {
+	[ "$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 { print int($4 / 1024) }')" -gt $(($1 + 76)) ] 2>/dev/null ||
+		export TMPDIR=$2
+}
+
 # prepare NAME COMMAND...: the files of a guest.
 prepare() {
 	name=$1

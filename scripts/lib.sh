@@ -122,16 +122,17 @@ kgit() {
 		-c user.name=myproto -c user.email=myproto@localhost -c gc.auto=0 "$@"
 }
 
+# ccache is told to see past the place of the clone: paths become relative to
+# it, and the one option that spells them out only takes them away again.
+export CCACHE_BASEDIR=$top CCACHE_NOHASHDIR=1 CCACHE_IGNOREOPTIONS='-fmacro-prefix-map=*'
+
 # kernel_make O-FOLDER ARGUMENT...: the kernel's make, from build/linux unless
-# $source says otherwise. ccache is told to see past the place of the clone:
-# paths become relative to it, and the one option that spells them out only
-# takes them away again.
+# $source says otherwise.
 kernel_make() {
 	local out=$1
 	shift
 	mkdir -p "$out"
-	CCACHE_BASEDIR=$top CCACHE_NOHASHDIR=1 CCACHE_IGNOREOPTIONS='-fmacro-prefix-map=*' \
-		make -C "${source:-$linux}" O="$out" LOCALVERSION= CC="${cc:-ccache gcc}" \
+	make -C "${source:-$linux}" O="$out" LOCALVERSION= CC="${cc:-ccache gcc}" \
 		HOSTCC="ccache gcc" "$@"
 }
 

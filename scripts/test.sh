@@ -2,7 +2,7 @@
 # make test: every check and test, then one line with the sum of them all.
 . "$(dirname "$0")/lib.sh"
 passed=0 failed=0
-for step in check selftest; do
+for step in check selftest kunit; do
 	rm -f "$build/results/$step"
 	"$top/scripts/$step.sh" || :
 	# A step that could not even finish is one failure.

@@ -14,9 +14,7 @@ need iproute2 kmod perl-base
 # UML's SMP loses a timer interrupt now and then when the machine is busy, and
 # the guest sleeps for ever.
 lost_timer="timer wakeup didn't happen|Possible timer handling issue"
-# The guest's memory is a file in /dev/shm, which is tiny in containers.
-[ "$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 { print int($4 / 1024) }')" -gt $((${memory%G} * 1024 + 76)) ] 2>/dev/null ||
-	export TMPDIR=$work
+uml_memory $((${memory%G} * 1024)) "$work"
 
 # shellcheck disable=SC2317 # called by boot
 start() {
