@@ -42,8 +42,10 @@ int myproto_listen(struct socket *sock, int backlog)
 	myproto_set_peercred(sk);
 
 	spin_lock(&sk->sk_receive_queue.lock);
-	/* It may have been shut down before. */
+	/* It may have been shut down or aborted before. */
 	WRITE_ONCE(sk->sk_shutdown, 0);
+	WRITE_ONCE(sk->sk_err, 0);
+	myproto_sk(sk)->aborted = false;
 	WRITE_ONCE(sk->sk_max_ack_backlog, backlog);
 	WRITE_ONCE(sk->sk_state, TCP_LISTEN);
 	spin_unlock(&sk->sk_receive_queue.lock);
@@ -73,6 +75,7 @@ static void myproto_establish(struct sock *sk, struct sock *peer)
 static void myproto_inherit(struct sock *child, const struct sock *listener)
 {
 	myproto_sk(child)->channel = myproto_sk(listener)->channel;
+	child->sk_uid = sk_uid(listener);
 	child->sk_userlocks = READ_ONCE(listener->sk_userlocks);
 	child->sk_rcvbuf = READ_ONCE(listener->sk_rcvbuf);
 	child->sk_sndbuf = READ_ONCE(listener->sk_sndbuf);
@@ -364,7 +367,7 @@ int myproto_accept(struct socket *sock, struct socket *newsock,
  * @sock2: another of the same type, to be connected or associated with it; both
  *	stay without a channel
  *
- * Context: Process context, before anybody else knows of the sockets.
+ * Context: Process context, before anybody else has the sockets.
  * Return: 0.
  */
 int myproto_socketpair(struct socket *sock1, struct socket *sock2)
@@ -471,7 +474,8 @@ static bool myproto_purge(struct sock *sk, u32 reason)
 	/* There are messages without a byte, and bytes outside the queue. */
 	len = myproto_inq(sk);
 	unread = len || !skb_queue_empty(read);
-	WRITE_ONCE(msk->rx_read, msk->rx_total);
+	/* Pairs with smp_load_acquire() in myproto_inq(). */
+	smp_store_release(&msk->rx_read, msk->rx_total);
 	atomic_set(&sk->sk_rmem_alloc, 0);
 	spin_unlock(&sk->sk_receive_queue.lock);
 
@@ -549,7 +553,8 @@ void myproto_close(struct sock *sk, bool reset)
 	myproto_close_children(&children);
 	if (reset)
 		reason = MYPROTO_DROP_UNACCEPTED;
-	reset |= myproto_purge(sk, reason);
+	/* Of an abort the peer has been told. */
+	reset |= myproto_purge(sk, reason) && !msk->aborted;
 	myproto_close_peer(sk, reset);
 	/* Last, so that who is woken sees all that there is to see. */
 	wake_up_interruptible_all(&msk->room_wait);
@@ -567,25 +572,26 @@ void myproto_close(struct sock *sk, bool reset)
  * channel it keeps until it is closed.
  *
  * Context: Process context, with a reference to @sk held. May sleep.
- * Return: 0, or -ENOENT when there is nothing to end: it is not SOCK_DGRAM and
- * neither connected nor listening.
+ * Return: 0, or -ENOENT when there is nothing to end: it has been ended before,
+ * or it is not SOCK_DGRAM and neither connected nor listening.
  */
 int myproto_abort(struct sock *sk, int err)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
+	bool dgram = sk->sk_type == SOCK_DGRAM;
 	struct sock *peer = NULL;
 	LIST_HEAD(children);
 
 	lock_sock(sk);
 	spin_lock(&sk->sk_receive_queue.lock);
-	if (sk->sk_type != SOCK_DGRAM) {
+	if (!dgram)
 		peer = myproto_peer_locked(sk);
-		if (!peer && sk->sk_state != TCP_LISTEN) {
-			spin_unlock(&sk->sk_receive_queue.lock);
-			release_sock(sk);
-			return -ENOENT;
-		}
+	if (msk->aborted || (!dgram && !peer && sk->sk_state != TCP_LISTEN)) {
+		spin_unlock(&sk->sk_receive_queue.lock);
+		release_sock(sk);
+		return -ENOENT;
 	}
+	msk->aborted = true;
 	/* Or it is gone when @sk is closed. */
 	if (peer)
 		sock_hold(peer);

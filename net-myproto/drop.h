@@ -18,8 +18,8 @@ struct sock;
 /**
  * enum myproto_drop_reason - reasons that the core has not
  * @__MYPROTO_DROP_REASON: none; where ours begin
- * @MYPROTO_DROP_UNACCEPTED: the listening socket was closed before accept()
- *	returned the connection
+ * @MYPROTO_DROP_UNACCEPTED: the listening socket was closed or aborted before
+ *	accept() returned the connection
  * @MYPROTO_DROP_FAULT: the message was read to a buffer that is not valid
  */
 enum myproto_drop_reason {
@@ -31,7 +31,8 @@ enum myproto_drop_reason {
 
 /**
  * enum myproto_stat - what is counted in a network namespace
- * @MYPROTO_STAT_FILTERED: messages that a filter or a security module refused
+ * @MYPROTO_STAT_FILTERED: messages that a filter or a security module refused,
+ *	or that came from the reserves of memory
  * @MYPROTO_STAT_FAULTED: messages that were read to a buffer that is not valid
  * @MYPROTO_STAT_MESSAGES: messages unread when the socket was closed
  * @MYPROTO_STAT_BYTES: bytes of streams unread when the socket was closed

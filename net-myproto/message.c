@@ -320,8 +320,14 @@ static struct sk_buff *myproto_message_wait(struct sock *sk, bool peek, int len,
 		timeo = schedule_timeout(timeo);
 	}
 	finish_wait(sk_sleep(sk), &wait);
-	if (skb || *err != -EAGAIN)
+	if (skb || *err != -EAGAIN) {
+		/* A wake-up since then was for another message, and nobody
+		 * else got it: pass it on.
+		 */
+		if (!skb_queue_empty_lockless(&sk->sk_receive_queue))
+			sk->sk_data_ready(sk);
 		return skb;
+	}
 
 	/* If there was a wake-up after the last look, nobody else got it. */
 	skb = myproto_message_take(sk, peek, len, off, err);

@@ -146,6 +146,8 @@ struct myproto_key {
  * @rx_full: the receive buffer of a stream was full, and less than half of it
  *	has become free since; written under the queue lock, see
  *	myproto_rx_takes()
+ * @aborted: see myproto_abort(); written under the socket lock and the queue
+ *	lock
  * @line_in: how many bytes have been put into @line in all, modulo 2^8; written
  *	under the queue lock
  * @line_out: how many of them have been taken out; written under the socket
@@ -171,6 +173,7 @@ struct myproto_sock {
 	u32			rx_total;
 	u32			rx_read;
 	bool			rx_full;
+	bool			aborted;
 	u8			line_in;
 	u8			line_out;
 	u8			line[MYPROTO_LINE_SIZE];
@@ -228,7 +231,8 @@ static inline struct sock *myproto_peer(const struct sock *sk)
  */
 static inline struct sock *myproto_peer_locked(const struct sock *sk)
 {
-	return rcu_dereference_protected(myproto_sk(sk)->peer,
+	/* Nobody else takes it away, but connect() sets it without the lock. */
+	return rcu_dereference_check(myproto_sk(sk)->peer,
 			lockdep_is_held(&sk->sk_receive_queue.lock));
 }
 
@@ -280,7 +284,7 @@ static inline bool myproto_rx_takes(const struct sock *sk)
  * @sk: the receiver
  * @scm: the credentials that go with it, or NULL
  *
- * Context: Any; it may change unless the queue lock is held.
+ * Context: Any; it may change at any time.
  * Return: whether it may: the line has no place for who sent it and when.
  */
 static inline bool myproto_line_suits(const struct sock *sk,

@@ -261,8 +261,8 @@ int myproto_wait_room(struct sock *sk, struct sock *peer, long *timeo)
  * myproto_wake_room - wake who waits for room, if there is
  * @sk: the receiver
  *
- * Wakes all who poll, and one of those who sleep. Where they may be from more
- * than one socket, that one calls this again when it has sent.
+ * Wakes all who poll, and one of those who sleep, who calls this again when it
+ * has sent.
  *
  * Context: Process context, with no lock held that a wake-up might take.
  */

@@ -4,6 +4,7 @@
 #include <linux/export.h>
 #include <linux/hash.h>
 #include <linux/list.h>
+#include <linux/sched/signal.h>
 #include <linux/sock_diag.h>
 #include <linux/spinlock.h>
 #include <net/net_namespace.h>
@@ -116,7 +117,10 @@ static struct sock *myproto_sockets_seek(const struct net *net, u32 bucket,
 		}
 
 		spin_unlock(&myproto_buckets[bucket].lock);
-		if (++bucket == MYPROTO_BUCKETS)
+		/* There may be many, of other namespaces too. */
+		cond_resched();
+		if (++bucket == MYPROTO_BUCKETS ||
+		    fatal_signal_pending(current))
 			break;
 		spin_lock(&myproto_buckets[bucket].lock);
 		sk = sk_head(&myproto_buckets[bucket].head);
@@ -211,9 +215,7 @@ void myproto_get_info(struct sock *sk, struct myproto_info *info)
 
 	info->rqueue = myproto_inq(sk);
 	spin_lock(&queue->lock);
-	/* connect() sets it without this lock, but nobody takes it away. */
-	peer = rcu_dereference_check(myproto_sk(sk)->peer,
-				     lockdep_is_held(&queue->lock));
+	peer = myproto_peer_locked(sk);
 	if (peer) {
 		info->has_peer = true;
 		info->peer_channel = myproto_channel(peer);

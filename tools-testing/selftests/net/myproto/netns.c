@@ -248,10 +248,10 @@ TEST_F(netns, made_and_left)
 			my_connection(_metadata, fd);
 			my_fill(_metadata, fd[0], 1000);
 			if (my_type == SOCK_DGRAM)
-				_exit(0);
+				_exit(_metadata->exit_code);
 			my_listener(_metadata, 1, &channel);
 			my_client(_metadata, channel);
-			_exit(0);
+			_exit(_metadata->exit_code);
 		}
 		ASSERT_EQ(0, my_wait(pid));
 	}
