@@ -6,11 +6,13 @@ export KERNEL
 help:
 	@echo "make demo        build a small kernel, boot it, see two programs talk over AF_MYPROTO"
 	@echo "make test        check, selftest and kunit; the last line is N passed, N failed"
+	@echo "make test-all    make test, coverage, and what needs QEMU: KCSAN, programs of 32 bits"
 	@echo "make check       the series: applies, builds, checkpatch, sparse, W=1 and the like"
 	@echo "make selftest    its kselftests in a kernel with the debug options (KASAN, lockdep, ...)"
 	@echo "make kunit       its KUnit tests, by the kernel's kunit.py, with the same options"
 	@echo "make coverage    the lines they execute, in a kernel that counts them; then a search for leaks"
 	@echo "make stress      those of them that look for races, three minutes each"
+	@echo "make fuzz        random calls for an hour in the kernel of make selftest"
 	@echo "make bench       its speed beside AF_UNIX, TCP, UDP, VSOCK and TIPC, and the bars it has to meet"
 	@echo "make profile     the instructions of one operation, by function of the kernel"
 	@echo "make tree        build/linux: the base kernel with the series, to read, build and work in"
@@ -23,8 +25,8 @@ help:
 	@echo "(a git tree gets a worktree and a branch of its own, any other is copied; make clean before"
 	@echo "changing it). Packages that are missing are installed when you are root."
 
-demo test check selftest kunit coverage stress bench profile tree refresh outgoing menuconfig clean:
+demo test test-all check selftest kunit coverage stress fuzz bench profile tree refresh outgoing menuconfig clean:
 	@scripts/$@.sh
 
-.PHONY: help demo test check selftest kunit coverage stress bench profile tree refresh outgoing menuconfig clean
+.PHONY: help demo test test-all check selftest kunit coverage stress fuzz bench profile tree refresh outgoing menuconfig clean
 .NOTPARALLEL:

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# build-qemu.sh bench: build/qemu-bench, an x86_64 kernel of build/linux for
-# qemu.sh. Nothing in it is a module.
+# build-qemu.sh bench|kcsan: build/qemu-bench and so on, an x86_64 kernel of
+# build/linux for qemu.sh. Nothing in it is a module.
 . "$(dirname "$0")/lib.sh"
 name=$1
+fragments=("$top/scripts/kernel.config" "$top/scripts/qemu.config" "$top/scripts/$name.config")
+[ "$name" = bench ] || fragments+=("$top/scripts/selftest.config")
 
 need_kernel_build
 space 2
 lock "qemu-$name"
-configure "$build/qemu-$name" x86_64 "$top/scripts/kernel.config" "$top/scripts/qemu.config" "$top/scripts/$name.config"
+configure "$build/qemu-$name" x86_64 "${fragments[@]}"
 build_kernel "qemu-$name" ARCH=x86_64 -s vmlinux

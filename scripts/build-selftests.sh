@@ -1,20 +1,23 @@
 #!/usr/bin/env bash
-# The selftests of build/linux as kselftest installs them, in build/kselftest.
+# build-selftests.sh [-32]: the selftests of build/linux as kselftest installs
+# them, in build/kselftest; as programs of 32 bits, in build/kselftest-32.
 . "$(dirname "$0")/lib.sh"
+bits=${1:-}
 headers=$build/headers
 log=$logs/build-selftests.log
 tests=tools/testing/selftests/net/myproto
 
 need_kernel_build
+[ -z "$bits" ] || need gcc-multilib libc6-dev-i386
 [ -e "$linux/$tests/Makefile" ] || die "the series in build/linux has no $tests to build"
 run "installing the kernel's headers" "$log" kernel_make "$headers" ARCH=x86_64 -s headers || {
 	errors "$log"
 	die "the kernel's headers cannot be installed; all of the output is in $log"
 }
-rm -rf "$build/kselftest"
+rm -rf "$build/kselftest$bits"
 run "building the selftests" "$log" make -s -C "$linux/tools/testing/selftests" \
-	TARGETS=net/myproto FORCE_TARGETS=1 O="$build/kselftest-objects" \
-	KHDR_INCLUDES="-isystem $headers/usr/include" INSTALL_PATH="$build/kselftest" install || {
+	TARGETS=net/myproto FORCE_TARGETS=1 O="$build/kselftest-objects$bits" CC="gcc ${bits:+-m32}" \
+	KHDR_INCLUDES="-isystem $headers/usr/include" INSTALL_PATH="$build/kselftest$bits" install || {
 	errors "$log"
 	die "the selftests do not build; all of the output is in $log"
 }

@@ -8,7 +8,7 @@ out=$build/coverage
 "$here/tree.sh"
 "$here/build-uml.sh" coverage
 "$here/build-selftests.sh"
-"$here/run-selftests.sh" coverage coverage "$build/kselftest/run_kselftest.sh" || :
+"$here/run-selftests.sh" uml-coverage coverage "$build/kselftest/run_kselftest.sh" || :
 
 rm -rf "$out"
 mkdir "$out"

@@ -9,7 +9,7 @@ gcov=/sys/kernel/debug/gcov
 # Sockets that are allocated, and those in use. What a slab has free counts as
 # allocated until it is shrunk, as does what KASAN has in quarantine.
 sockets() {
-	modprobe myproto
+	modprobe -q myproto # or it is not a module
 	echo 1 >/sys/kernel/slab/MYSOCK/shrink
 	awk '$1 == "MYSOCK" { print $2 }' /proc/slabinfo
 	awk '$1 == "MYSOCK" { print $3 }' /proc/net/protocols

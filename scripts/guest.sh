@@ -22,6 +22,15 @@ uml_memory() {
 		export TMPDIR=$2
 }
 
+# races ours|others: KCSAN's reports, the line with the name of each, that have a
+# function of net/myproto in them, or have not.
+races() {
+	awk -v which="$1" '
+		/BUG: KCSAN:/ { line = NR ":" $0; whose = "others" }
+		/ _*myproto[^ ]*\+0x/ { whose = "ours" }
+		/=======/ { if (line && whose == which) print line; line = "" }' "$dmesg"
+}
+
 # prepare NAME COMMAND...: the files of a guest.
 prepare() {
 	name=$1
@@ -48,7 +57,7 @@ asleep() {
 # boot: run a guest to its end and show what it prints. Sets status, hung and
 # splats.
 boot() {
-	local line started='' rc begin=$SECONDS
+	local line held='' started='' rc begin=$SECONDS
 	status=none
 	hung=''
 	: >"$out"
@@ -59,9 +68,12 @@ boot() {
 	while rc=0; IFS= read -r -t "$silence" line || rc=$?; [ $rc = 0 ]; do
 		case $line in
 		"$mark begin") started=1 ;;
-		"$mark alive") ;;
+		# It can come in the middle of a line.
+		*"$mark alive") held+=${line%"$mark alive"} ;;
 		"$mark exit "*) status=${line##* } ;;
-		*) [ -z "$started" ] || echo "$line" | tee -a "$out" ;;
+		*)
+			[ -z "$started" ] || echo "$held$line" | tee -a "$out"
+			held='' ;;
 		esac
 		[ $((SECONDS - begin)) -lt "$limit" ] || { hung="still running after $limit seconds"; break; }
 	done <"$work/console"
@@ -72,12 +84,14 @@ boot() {
 	stop_groups 2>/dev/null
 	wait "$pid" 2>/dev/null || :
 	groups=()
-	splats=$(grep -nE "$splat" "$dmesg" || :)
+	splats=$({ grep -nE "$splat" "$dmesg" | grep -v KCSAN: || :; races ours; } | sort -n)
 }
 
 # finish: say what went wrong, and exit as the command did.
 finish() {
-	local first
+	local first others
+	others=$(races others | sed 's/.*KCSAN: //' | sort | uniq -c)
+	[ -z "$others" ] || say "KCSAN finds elsewhere in the kernel ($dmesg):"$'\n'"$others"
 	if [ -n "$splats" ]; then
 		first=${splats%%:*}
 		say "the guest's kernel complains ($dmesg):"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# run-selftests.sh KERNEL NAME COMMAND...: run the selftests in build/uml-KERNEL by
-# COMMAND (kselftest's runner). Counts test cases; a splat in the kernel's log
-# counts as a failed one. The result is NAME's.
+# run-selftests.sh KERNEL NAME COMMAND...: run the selftests in KERNEL, that is
+# build/uml-debug and so on, by COMMAND (kselftest's runner). Counts test cases; a
+# splat in the kernel's log counts as a failed one. The result is NAME's.
 . "$(dirname "$0")/lib.sh"
 here=$top/scripts
 kernel=$1 name=$2
@@ -47,9 +47,9 @@ parse() {
 	done
 }
 
-say "running the selftests in User-Mode Linux"
+say "running the selftests in $kernel"
 SECONDS=0
-parse < <("$here/uml.sh" "$kernel" "$name" bash "$here/guest-selftest.sh" "$@")
+parse < <("$here/${kernel%%-*}.sh" "${kernel#*-}" "$name" bash "$here/guest-selftest.sh" "$@")
 status=0
 wait $! || status=$?
 # Something went wrong that no test case tells of: a splat, a hang, a panic.

@@ -6,4 +6,4 @@ here=$top/scripts
 "$here/tree.sh"
 "$here/build-uml.sh" debug
 "$here/build-selftests.sh"
-"$here/run-selftests.sh" debug selftest "$build/kselftest/run_kselftest.sh"
+"$here/run-selftests.sh" uml-debug selftest "$build/kselftest/run_kselftest.sh"

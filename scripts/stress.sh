@@ -16,5 +16,5 @@ done <kselftest-list.txt
 [ ${#programs[@]} -gt 0 ] || die "no test program looks at MYPROTO_STRESS_SECONDS"
 # Slow machines need longer than they are told.
 timeout=$((2 * seconds + 300))
-LIMIT=$((timeout * ${#programs[@]})) "$here/run-selftests.sh" debug stress \
+LIMIT=$((timeout * ${#programs[@]})) "$here/run-selftests.sh" uml-debug stress \
 	env MYPROTO_STRESS_SECONDS="$seconds" "$PWD/run_kselftest.sh" -o "$timeout" "${programs[@]}"

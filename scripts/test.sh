@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# make test: every check and test, then one line with the sum of them all.
+# make test: every check and test, then one line with the sum of them all. With
+# STEP...: these too (make test-all).
 . "$(dirname "$0")/lib.sh"
 passed=0 failed=0
-for step in check selftest kunit; do
+for step in check selftest kunit "$@"; do
 	rm -f "$build/results/$step"
 	"$top/scripts/$step.sh" || :
 	# A step that could not even finish is one failure.

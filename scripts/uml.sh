@@ -22,6 +22,7 @@ start() {
 		rootfstype=hostfs rootflags=/ ro init="$top/scripts/guest-init.sh" \
 		con=null con0=null,fd:1 ssl=null ssl0=null,fd:2 console=ttyS0 ignore_loglevel kmemleak=$kmemleak nohz=off highres=off \
 		MYPROTO_RUN="$work" MYPROTO_MODULES="$kernel/modroot" \
+		MYPROTO_CONSOLE=/dev/tty0 MYPROTO_END=0x4321fedc \
 		</dev/null >"$work/console" 2>"$dmesg" &
 	pid=$!
 }
