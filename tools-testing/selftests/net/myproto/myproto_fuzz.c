@@ -337,13 +337,14 @@ static int drop(int fd)
 /* What a server does first; bind() and listen() by chance seldom meet. */
 static long do_serve(struct worker *w)
 {
+	int *entry = &w->table->listener[below(w, LISTENERS)];
 	int type = one_in(w, 2) ? SOCK_STREAM : SOCK_SEQPACKET;
 	int fd = socket(AF_MYPROTO, type | SOCK_NONBLOCK, 0);
 
+	replace(entry, 0);	/* It may have the channel. */
 	if (fd < 0 || my_bind(fd, channel(w, type)) || listen(fd, below(w, 6)))
 		return drop(fd);
-	return replace(&w->table->listener[below(w, LISTENERS)],
-		       fd | type << TYPE_SHIFT);
+	return replace(entry, fd | type << TYPE_SHIFT);
 }
 
 static long do_client(struct worker *w)
@@ -666,13 +667,13 @@ static const struct {
 	unsigned int weight;
 	long (*run)(struct worker *w);
 } calls[] = {
-	{ "socket", 5, do_socket },
+	{ "socket", 10, do_socket },
 	{ "socketpair", 4, do_socketpair },
 	{ "bind", 8, do_bind },
 	{ "listen", 8, do_listen },
 	{ "connect", 20, do_connect },
 	{ "accept4", 20, do_accept },
-	{ "serve", 2, do_serve },
+	{ "serve", 4, do_serve },
 	{ "client", 12, do_client },
 	{ "send", 50, do_send },
 	{ "sendmsg", 40, do_sendmsg },
@@ -732,8 +733,8 @@ static unsigned int choose(struct worker *w)
 	return i;
 }
 
-/* What chance makes of a step depends on the seed, the worker and how many steps
- * that has made, and not on what came of these.
+/* What chance makes of a step depends on the seed, the worker and how many of
+ * them that has made, and not on what came of these.
  */
 static void step(struct worker *w)
 {
