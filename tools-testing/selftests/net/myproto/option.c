@@ -819,15 +819,23 @@ static double wall_time(void)
 /* What the control message of an option says, 0 if it is not there */
 static double got_time(struct got *got, int type)
 {
-	struct timespec *ts;
-	struct timeval *tv;
+	bool micro = type == SO_TIMESTAMP_OLD || type == SO_TIMESTAMP_NEW;
+	bool wide = type == SO_TIMESTAMP_NEW || type == SO_TIMESTAMPNS_NEW;
+	long old[2];	/* struct timeval or timespec of the old ones */
+	__s64 new[2];
+	void *data;
 
-	if (type == SO_TIMESTAMP_OLD || type == SO_TIMESTAMP_NEW) {
-		tv = find_cmsg(got, type, sizeof(*tv));
-		return tv ? tv->tv_sec + tv->tv_usec / 1e6 : 0;
+	data = find_cmsg(got, type, wide ? sizeof(new) : sizeof(old));
+	if (!data)
+		return 0;
+	if (wide) {
+		memcpy(new, data, sizeof(new));
+	} else {
+		memcpy(old, data, sizeof(old));
+		new[0] = old[0];
+		new[1] = old[1];
 	}
-	ts = find_cmsg(got, type, sizeof(*ts));
-	return ts ? ts->tv_sec + ts->tv_nsec / 1e9 : 0;
+	return new[0] + new[1] / (micro ? 1e6 : 1e9);
 }
 
 /* A clock that ticks in microseconds may seem to go back by one. */
