@@ -5,14 +5,13 @@
  */
 #include <netinet/tcp.h>
 #include <pthread.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <linux/myproto_diag.h>
 #include <linux/netlink.h>
 
 #include "link.h"
+#include "many.h"
 #include "type.h"
 
 #define MODULE		"/sys/module/myproto_diag"
@@ -21,9 +20,6 @@
 #define ALL_STATES	0xffffffff
 #define SHOW_ALL	(MDIAG_SHOW_PEER | MDIAG_SHOW_RQLEN | \
 			 MDIAG_SHOW_MEMINFO | MDIAG_SHOW_UID)
-
-/* More than one netlink message holds */
-#define LASTING		3000
 
 FIXTURE_VARIANT_ADD(type, stream)
 {
@@ -213,14 +209,6 @@ static bool keep(const struct told *told, void *data)
 		kept->shown |= MDIAG_SHOW_UID;
 	}
 	return true;
-}
-
-static __u32 inode(struct __test_metadata *_metadata, int fd)
-{
-	struct stat st;
-
-	ASSERT_EQ(0, fstat(fd, &st));
-	return st.st_ino;
 }
 
 /* Whether a dump by @req tells of @fd */
@@ -697,91 +685,20 @@ TEST(destroy_show_einval)
 
 /* Many sockets, while others come and go */
 
-static bool churn_stop;
-
-static void *churn(void *arg)
-{
-	int fd[100];
-	size_t i;
-
-	while (!__atomic_load_n(&churn_stop, __ATOMIC_RELAXED)) {
-		for (i = 0; i < ARRAY_SIZE(fd); i += 2)
-			if (socketpair(AF_MYPROTO, SOCK_DGRAM, 0, &fd[i]))
-				return "socketpair() failed";
-		for (i = 0; i < ARRAY_SIZE(fd); i++)
-			close(fd[i]);
-	}
-	return NULL;
-}
-
-struct lasting {
-	__u32 ino[LASTING];
-	int times[LASTING];
-};
-
-FIXTURE(many)
-{
-	struct lasting lasting;
-	pthread_t thread[2];
-};
-
-FIXTURE_SETUP(many)
-{
-	struct rlimit limit = { 2 * LASTING, 2 * LASTING };
-	int i;
-
-	if (setrlimit(RLIMIT_NOFILE, &limit))
-		SKIP(return, "many open files need root");
-	for (i = 0; i < LASTING; i++)
-		self->lasting.ino[i] = inode(_metadata, my_socket(_metadata));
-	for (i = 0; i < 2; i++)
-		ASSERT_EQ(0, pthread_create(&self->thread[i], NULL, churn,
-					    NULL));
-}
-
-FIXTURE_TEARDOWN(many)
-{
-	void *error;
-	int i;
-
-	__atomic_store_n(&churn_stop, true, __ATOMIC_RELAXED);
-	for (i = 0; i < 2; i++) {
-		ASSERT_EQ(0, pthread_join(self->thread[i], &error));
-		EXPECT_EQ(NULL, error);
-	}
-}
-
-static int compare(const void *a, const void *b)
-{
-	__u32 x = *(__u32 *)a, y = *(__u32 *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 static bool count_lasting(const struct told *told, void *data)
 {
-	struct lasting *lasting = data;
-	__u32 *found = bsearch(&told->msg->mdiag_ino, lasting->ino, LASTING,
-			       sizeof(lasting->ino[0]), compare);
-
-	if (found)
-		lasting->times[found - lasting->ino]++;
-	return found;
+	return lasting_shown(data, told->msg->mdiag_ino);
 }
 
 TEST_F(many, each_once)
 {
-	struct lasting *lasting = &self->lasting;
 	struct myproto_diag_req req = dump_req();
-	int round, i;
+	int round;
 
-	qsort(lasting->ino, LASTING, sizeof(lasting->ino[0]), compare);
 	for (round = 0; round < 5; round++) {
-		memset(lasting->times, 0, sizeof(lasting->times));
 		EXPECT_EQ(LASTING, diag_dump(_metadata, &req, count_lasting,
-					     lasting));
-		for (i = 0; i < LASTING; i++)
-			ASSERT_EQ(1, lasting->times[i]);
+					     &self->lasting));
+		expect_each_once(_metadata, &self->lasting);
 	}
 }
 

@@ -332,18 +332,11 @@ TEST(cannot_be_written)
 	EXPECT_EQ(0444U, st.st_mode & 0777);
 }
 
-static int new_netns(void)
-{
-	if (unshare(CLONE_NEWNET))
-		return -1;
-	return open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-}
-
 int main(int argc, char **argv)
 {
 	/* The tests start in the first one. */
-	netns[1] = new_netns();
-	netns[0] = new_netns();
+	netns[1] = my_netns();
+	netns[0] = my_netns();
 	if (netns[0] < 0 || netns[1] < 0)
 		ksft_exit_skip("no new network namespaces: needs root\n");
 	return my_test_main(argc, argv);

@@ -257,17 +257,10 @@ TEST_F(netns, made_and_left)
 	}
 }
 
-static int new_netns(void)
-{
-	if (unshare(CLONE_NEWNET))
-		return -1;
-	return open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-}
-
 int main(int argc, char **argv)
 {
 	/* The tests start in the first one. */
-	netns[1] = new_netns();
-	netns[0] = new_netns();
+	netns[1] = my_netns();
+	netns[0] = my_netns();
 	return my_test_main(argc, argv);
 }

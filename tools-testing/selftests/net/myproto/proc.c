@@ -5,20 +5,15 @@
  */
 #include <linux/filter.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 
 #include "link.h"
+#include "many.h"
 #include "type.h"
 
 #define PROC_FILE	"/proc/net/myproto"
 
 #define HEADER		"Type St Channel    Peer       RecvQ      " \
 			"SendQ      Memory     Drops      Uid        Inode\n"
-
-/* More than are in a bucket of the table, and than a page has lines */
-#define LASTING		3000
 
 FIXTURE_VARIANT_ADD(type, stream)
 {
@@ -74,14 +69,6 @@ static int proc_read(struct __test_metadata *_metadata,
 	}
 	fclose(f);
 	return count;
-}
-
-static unsigned long long inode(struct __test_metadata *_metadata, int fd)
-{
-	struct stat st;
-
-	ASSERT_EQ(0, fstat(fd, &st));
-	return st.st_ino;
 }
 
 static bool has_inode(const struct entry *entry, void *data)
@@ -370,77 +357,15 @@ TEST(read_again)
 }
 
 /* Sockets that come and go */
-static bool churn_stop;
-
-static void *churn(void *arg)
-{
-	int fd[100];
-	size_t i;
-
-	while (!__atomic_load_n(&churn_stop, __ATOMIC_RELAXED)) {
-		for (i = 0; i < ARRAY_SIZE(fd); i += 2)
-			if (socketpair(AF_MYPROTO, SOCK_STREAM, 0, &fd[i]))
-				return "socketpair() failed";
-		for (i = 0; i < ARRAY_SIZE(fd); i++)
-			close(fd[i]);
-	}
-	return NULL;
-}
-
-FIXTURE(many)
-{
-	unsigned long long ino[LASTING];
-	int times[LASTING];
-	pthread_t thread[2];
-};
-
-FIXTURE_SETUP(many)
-{
-	struct rlimit limit = { 2 * LASTING, 2 * LASTING };
-	int i;
-
-	if (setrlimit(RLIMIT_NOFILE, &limit))
-		SKIP(return, "many open files need root");
-
-	for (i = 0; i < LASTING; i++)
-		self->ino[i] = inode(_metadata, my_socket(_metadata));
-	for (i = 0; i < 2; i++)
-		ASSERT_EQ(0, pthread_create(&self->thread[i], NULL, churn,
-					    NULL));
-}
-
-FIXTURE_TEARDOWN(many)
-{
-	void *error;
-	int i;
-
-	__atomic_store_n(&churn_stop, true, __ATOMIC_RELAXED);
-	for (i = 0; i < 2; i++) {
-		ASSERT_EQ(0, pthread_join(self->thread[i], &error));
-		EXPECT_EQ(NULL, error);
-	}
-}
-
-static int compare(const void *a, const void *b)
-{
-	unsigned long long x = *(unsigned long long *)a;
-	unsigned long long y = *(unsigned long long *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 /* Each read ends after a line or two, and the next goes on from there. */
 TEST_F(many, each_once)
 {
-	unsigned long long *found;
-	char buf[128];
-	int round, i;
 	struct entry entry;
+	char buf[128];
+	int round;
 	FILE *f;
 
-	qsort(self->ino, LASTING, sizeof(self->ino[0]), compare);
 	for (round = 0; round < 3; round++) {
-		memset(self->times, 0, sizeof(self->times));
 		f = fopen(PROC_FILE, "r");
 		ASSERT_NE(NULL, f);
 		setvbuf(f, NULL, _IOFBF, 100);
@@ -449,14 +374,10 @@ TEST_F(many, each_once)
 				continue;
 			ASSERT_TRUE(entry_parse(buf, &entry))
 				TH_LOG("%s", buf);
-			found = bsearch(&entry.ino, self->ino, LASTING,
-					sizeof(self->ino[0]), compare);
-			if (found)
-				self->times[found - self->ino]++;
+			lasting_shown(&self->lasting, entry.ino);
 		}
 		fclose(f);
-		for (i = 0; i < LASTING; i++)
-			ASSERT_EQ(1, self->times[i]);
+		expect_each_once(_metadata, &self->lasting);
 	}
 }
 

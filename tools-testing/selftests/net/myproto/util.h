@@ -381,6 +381,14 @@ static inline bool wait_asleep(pid_t pid)
 	return false;
 }
 
+/* A descriptor of a new network namespace, which the caller is in then */
+static inline int my_netns(void)
+{
+	if (unshare(CLONE_NEWNET))
+		return -1;
+	return open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+}
+
 /* Sysctls of the network namespace of the caller */
 
 static inline bool has_sysctls(void)
