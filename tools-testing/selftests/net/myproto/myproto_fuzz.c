@@ -58,6 +58,7 @@ struct worker {
 	int type;		/* of that */
 	pthread_t thread;
 	pid_t pid;
+	bool ended;
 };
 
 struct message {
@@ -858,19 +859,25 @@ static bool has_ended(struct worker *w)
 	return !pthread_tryjoin_np(w->thread, NULL);
 }
 
-static bool end(struct worker *w, long deadline)
+/* Ends those that have not ended yet; tells how many there are. All are to be
+ * woken: one may sleep with a pipe locked that others wait for.
+ */
+static int end(unsigned int workers)
 {
-	while (!has_ended(w)) {
-		if (now_ms() > deadline) {
-			ksft_print_msg("worker %u hangs in %s\n",
-				       (unsigned int)w->index,
-				       calls[w->call].name);
-			return false;
-		}
+	unsigned int i;
+	int left = 0;
+
+	for (i = 0; i < workers; i++) {
+		struct worker *w = &shared->workers[i];
+
+		if (!w->ended)
+			w->ended = has_ended(w);
+		if (w->ended)
+			continue;
 		tick(w);
-		usleep(TICK_MS * 1000);
+		left++;
 	}
-	return true;
+	return left;
 }
 
 /* Whether all workers came to their end */
@@ -893,8 +900,18 @@ static bool fuzz(unsigned int workers, long seconds)
 
 	shared->stop = 1;
 	deadline = now_ms() + HANG_MS;
-	for (i = 0; i < workers; i++)
-		ok &= end(&shared->workers[i], deadline);
+	while (end(workers)) {
+		if (now_ms() > deadline)
+			break;
+		usleep(TICK_MS * 1000);
+	}
+	for (i = 0; i < workers; i++) {
+		if (shared->workers[i].ended)
+			continue;
+		ksft_print_msg("worker %u hangs in %s\n", i,
+			       calls[shared->workers[i].call].name);
+		ok = false;
+	}
 	return ok;
 }
 
