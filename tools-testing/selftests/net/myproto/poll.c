@@ -751,7 +751,8 @@ static pid_t event_child(struct __test_metadata *_metadata,
 		if (!wait_asleep(sleeper))
 			_exit(KSFT_FAIL);
 		make_event(_metadata, ends, event);
-		pause();
+		if (!_metadata->exit_code)
+			pause();
 		_exit(KSFT_FAIL);
 	}
 	if (ends->other >= 0)
@@ -766,7 +767,7 @@ TEST_F(wake, poll)
 
 	events = poll_for(self->ends.fd, variant->wait_for, WAIT_MS);
 	EXPECT_TRUE(events & variant->expected);
-	my_kill(pid);
+	EXPECT_EQ(-SIGKILL, my_kill(pid));
 }
 
 TEST_F(wake, epoll_edge)
@@ -780,7 +781,7 @@ TEST_F(wake, epoll_edge)
 	pid = event_child(_metadata, &self->ends, variant->event);
 	EXPECT_EQ(1, epoll_wait(epoll, &event, 1, WAIT_MS));
 	EXPECT_NE(0U, event.events & variant->expected);
-	my_kill(pid);
+	EXPECT_EQ(-SIGKILL, my_kill(pid));
 }
 
 /* Room: a flow has one or several senders and one receiver. */
