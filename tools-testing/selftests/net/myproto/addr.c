@@ -22,16 +22,6 @@ static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM };
 
 static bool own_netns;
 
-FIXTURE_VARIANT_ADD(type, stream)
-{
-	.type = SOCK_STREAM,
-};
-
-FIXTURE_VARIANT_ADD(type, seqpacket)
-{
-	.type = SOCK_SEQPACKET,
-};
-
 FIXTURE_VARIANT_ADD(type, dgram)
 {
 	.type = SOCK_DGRAM,

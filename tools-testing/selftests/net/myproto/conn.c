@@ -13,16 +13,6 @@
 /* SOL_MYPROTO, once there is an option that needs it */
 #define LEVEL_MYPROTO	288
 
-FIXTURE_VARIANT_ADD(type, stream)
-{
-	.type = SOCK_STREAM,
-};
-
-FIXTURE_VARIANT_ADD(type, seqpacket)
-{
-	.type = SOCK_SEQPACKET,
-};
-
 FIXTURE_VARIANT_ADD(pair, stream)
 {
 	.type = SOCK_STREAM,

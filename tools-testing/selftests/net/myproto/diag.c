@@ -21,16 +21,6 @@
 #define SHOW_ALL	(MDIAG_SHOW_PEER | MDIAG_SHOW_RQLEN | \
 			 MDIAG_SHOW_MEMINFO | MDIAG_SHOW_UID)
 
-FIXTURE_VARIANT_ADD(type, stream)
-{
-	.type = SOCK_STREAM,
-};
-
-FIXTURE_VARIANT_ADD(type, seqpacket)
-{
-	.type = SOCK_SEQPACKET,
-};
-
 FIXTURE_VARIANT_ADD(type, dgram)
 {
 	.type = SOCK_DGRAM,

@@ -13,16 +13,6 @@
 #include "pair.h"
 #include "type.h"
 
-FIXTURE_VARIANT_ADD(type, stream)
-{
-	.type = SOCK_STREAM,
-};
-
-FIXTURE_VARIANT_ADD(type, seqpacket)
-{
-	.type = SOCK_SEQPACKET,
-};
-
 FIXTURE_VARIANT_ADD(pair, stream)
 {
 	.type = SOCK_STREAM,

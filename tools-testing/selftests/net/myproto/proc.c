@@ -15,16 +15,6 @@
 #define HEADER		"Type St Channel    Peer       RecvQ      " \
 			"SendQ      Memory     Drops      Uid        Inode\n"
 
-FIXTURE_VARIANT_ADD(type, stream)
-{
-	.type = SOCK_STREAM,
-};
-
-FIXTURE_VARIANT_ADD(type, seqpacket)
-{
-	.type = SOCK_SEQPACKET,
-};
-
 FIXTURE_VARIANT_ADD(type, dgram)
 {
 	.type = SOCK_DGRAM,

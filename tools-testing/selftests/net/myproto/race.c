@@ -18,16 +18,6 @@
 
 #include "type.h"
 
-FIXTURE_VARIANT_ADD(type, stream)
-{
-	.type = SOCK_STREAM,
-};
-
-FIXTURE_VARIANT_ADD(type, seqpacket)
-{
-	.type = SOCK_SEQPACKET,
-};
-
 /* How long a race takes */
 static long race_ms = 100;
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A fixture for tests that hold for several types, which are its variants. */
+/* A fixture for tests that hold for several types: these are its variants, to
+ * which SOCK_DGRAM is added where they hold for that too.
+ */
 #ifndef MYPROTO_TYPE_H
 #define MYPROTO_TYPE_H
 
@@ -10,6 +12,16 @@ FIXTURE(type) {};
 FIXTURE_VARIANT(type)
 {
 	int type;
+};
+
+FIXTURE_VARIANT_ADD(type, stream)
+{
+	.type = SOCK_STREAM,
+};
+
+FIXTURE_VARIANT_ADD(type, seqpacket)
+{
+	.type = SOCK_SEQPACKET,
 };
 
 FIXTURE_SETUP(type)
