@@ -389,7 +389,8 @@ static void myproto_set_shutdown(struct sock *sk, u8 mask, int err)
 {
 	spin_lock(&sk->sk_receive_queue.lock);
 	WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown | mask);
-	if (err)
+	/* Of an abort both ends have been told. */
+	if (err && !myproto_sk(sk)->aborted)
 		WRITE_ONCE(sk->sk_err, err);
 	spin_unlock(&sk->sk_receive_queue.lock);
 }
@@ -553,12 +554,19 @@ void myproto_close(struct sock *sk, bool reset)
 	myproto_close_children(&children);
 	if (reset)
 		reason = MYPROTO_DROP_UNACCEPTED;
-	/* Of an abort the peer has been told. */
-	reset |= myproto_purge(sk, reason) && !msk->aborted;
+	reset |= myproto_purge(sk, reason);
 	myproto_close_peer(sk, reset);
 	/* Last, so that who is woken sees all that there is to see. */
 	wake_up_interruptible_all(&msk->room_wait);
 	sock_put(sk);
+}
+
+/* Called with the queue lock of @sk held. */
+static void myproto_set_aborted(struct sock *sk, int err)
+{
+	myproto_sk(sk)->aborted = true;
+	WRITE_ONCE(sk->sk_shutdown, SHUTDOWN_MASK);
+	WRITE_ONCE(sk->sk_err, err);
 }
 
 /**
@@ -572,8 +580,8 @@ void myproto_close(struct sock *sk, bool reset)
  * channel it keeps until it is closed.
  *
  * Context: Process context, with a reference to @sk held. May sleep.
- * Return: 0, or -ENOENT when there is nothing to end: it has been ended before,
- * or it is not SOCK_DGRAM and neither connected nor listening.
+ * Return: 0, or -ENOENT when there is nothing to end: it or its peer has been
+ * ended before, or it is not SOCK_DGRAM and neither connected nor listening.
  */
 int myproto_abort(struct sock *sk, int err)
 {
@@ -591,19 +599,22 @@ int myproto_abort(struct sock *sk, int err)
 		release_sock(sk);
 		return -ENOENT;
 	}
-	msk->aborted = true;
+	myproto_set_aborted(sk, err);
 	/* Or it is gone when @sk is closed. */
 	if (peer)
 		sock_hold(peer);
-	WRITE_ONCE(sk->sk_shutdown, SHUTDOWN_MASK);
-	WRITE_ONCE(sk->sk_err, err);
 	list_splice_init(&msk->accept_queue, &children);
 	WRITE_ONCE(sk->sk_ack_backlog, 0);
 	spin_unlock(&sk->sk_receive_queue.lock);
 
 	/* Both before anybody is woken, as in myproto_shutdown(). */
-	if (peer)
-		myproto_set_shutdown(peer, SHUTDOWN_MASK, ECONNRESET);
+	if (peer) {
+		spin_lock(&peer->sk_receive_queue.lock);
+		/* Unless it is aborted as well, at this moment */
+		if (!myproto_sk(peer)->aborted)
+			myproto_set_aborted(peer, ECONNRESET);
+		spin_unlock(&peer->sk_receive_queue.lock);
+	}
 	myproto_wake_shutdown(sk);
 	if (peer) {
 		myproto_wake_shutdown(peer);

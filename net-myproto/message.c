@@ -71,11 +71,16 @@ static int myproto_message_send(struct sock *sk, struct sock *peer,
 	if (!skb)
 		goto out;
 
-	/* What the filter drops has been sent all the same. */
 	reason = sk_filter_reason(peer, skb);
 	if (reason) {
-		myproto_drop(peer, skb, reason);
-		err = len;
+		err = myproto_tx_look(sk, peer);
+		if (err && err != -EAGAIN) {
+			consume_skb(skb);
+		} else {
+			/* What the filter drops has been sent all the same. */
+			myproto_drop(peer, skb, reason);
+			err = len;
+		}
 		goto out;
 	}
 

@@ -146,8 +146,8 @@ struct myproto_key {
  * @rx_full: the receive buffer of a stream was full, and less than half of it
  *	has become free since; written under the queue lock, see
  *	myproto_rx_takes()
- * @aborted: see myproto_abort(); written under the socket lock and the queue
- *	lock
+ * @aborted: it has been aborted, or its peer has, see myproto_abort(); written
+ *	under the queue lock
  * @line_in: how many bytes have been put into @line in all, modulo 2^8; written
  *	under the queue lock
  * @line_out: how many of them have been taken out; written under the socket
@@ -461,6 +461,7 @@ struct sk_buff *myproto_skb_alloc(struct sock *sk, struct msghdr *msg, int len,
 				  int *err);
 int myproto_skb_read(const struct sk_buff *skb, int off, struct msghdr *msg,
 		     int len);
+int myproto_tx_look(const struct sock *sk, struct sock *peer);
 int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb);
 int myproto_publish_small(struct sock *sk, struct sock *peer, const void *data,
 			  int len, const struct scm_cookie *scm, int *size);

@@ -134,7 +134,15 @@ static int myproto_tx_state(const struct sock *sk, struct sock *peer)
 	return takes ? 0 : -EAGAIN;
 }
 
-static int myproto_tx_look(const struct sock *sk, struct sock *peer)
+/**
+ * myproto_tx_look - look whether a send could succeed now
+ * @sk: the sender
+ * @peer: the receiver, with a reference held by the caller or by @sk
+ *
+ * Context: Process context.
+ * Return: what myproto_publish() would return.
+ */
+int myproto_tx_look(const struct sock *sk, struct sock *peer)
 {
 	int err;
 

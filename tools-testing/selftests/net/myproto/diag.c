@@ -773,8 +773,18 @@ TEST_F(destroy, both_ends)
 
 	/* That was the end of it. */
 	EXPECT_EQ(ENOENT, destroy(_metadata, self->fd[0]));
+	EXPECT_EQ(ENOENT, destroy(_metadata, self->fd[1]));
 	EXPECT_EQ(0, try_recv(self->fd[0]));
 	EXPECT_EQ(0, try_recv(self->fd[1]));
+}
+
+/* As who ends all that there are does it */
+TEST_F(destroy, one_after_the_other)
+{
+	ASSERT_EQ(0, destroy(_metadata, self->fd[0]));
+	EXPECT_EQ(ENOENT, destroy(_metadata, self->fd[1]));
+	expect_ended(_metadata, self->fd[0], ECONNABORTED);
+	expect_ended(_metadata, self->fd[1], ECONNRESET);
 }
 
 /* The peer is told once, though what is unread would be told at close(). */
@@ -786,6 +796,16 @@ TEST_F(destroy, closed_with_unread_data)
 	ASSERT_EQ(0, close(self->fd[0]));
 	self->fd[0] = -1;
 	EXPECT_EQ(0, try_recv(self->fd[1]));
+}
+
+/* And this end is not told of what the peer leaves unread. */
+TEST_F(destroy, peer_closes_with_unread_data)
+{
+	expect_send(_metadata, self->fd[0], "abc");
+	ASSERT_EQ(0, destroy(_metadata, self->fd[0]));
+	ASSERT_EQ(0, close(self->fd[1]));
+	self->fd[1] = -1;
+	expect_ended(_metadata, self->fd[0], ECONNABORTED);
 }
 
 TEST_F(destroy, socketpair)
@@ -901,7 +921,7 @@ TEST_F(destroy, without_cap_net_admin)
 
 	if (!pid) {
 		if (setresuid(1234, 1234, 1234))
-			_exit(KSFT_FAIL);
+			_exit(0);
 		/* It may look at it, though. */
 		dumped(_metadata, self->fd[0]);
 		_exit(destroy(_metadata, self->fd[0]));
@@ -956,22 +976,42 @@ TEST_F(destroy, wakes_accept_and_connect)
 	EXPECT_EQ(ECONNREFUSED, my_wait(pid[1]));
 }
 
+/* Ends the peer of @fd, which has no inode. Returns the errno. */
+static int destroy_peer(struct __test_metadata *_metadata, int fd)
+{
+	struct kept kept = dumped(_metadata, fd);
+	struct myproto_diag_req req = one_req(0);
+
+	memcpy(req.mdiag_cookie, kept.peer.mdiag_cookie, sizeof(__u32[2]));
+	return destroy_req(_metadata, &req);
+}
+
 /* accept() still returns it, like one that the client has ended. */
 TEST_F(destroy, waiting_connection)
 {
 	__u32 channel;
 	int listener = my_listener(_metadata, 1, &channel);
 	int client = my_client(_metadata, channel);
-	struct myproto_diag_req req = one_req(0);
-	struct kept kept = dumped(_metadata, client);
 	int server;
 
-	memcpy(req.mdiag_cookie, kept.peer.mdiag_cookie, sizeof(__u32[2]));
-	ASSERT_EQ(0, destroy_req(_metadata, &req));
+	ASSERT_EQ(0, destroy_peer(_metadata, client));
 	expect_ended(_metadata, client, ECONNRESET);
 	server = accept(listener, NULL, NULL);
 	ASSERT_LE(0, server);
 	expect_ended(_metadata, server, ECONNABORTED);
+}
+
+/* Nor is it told again when nobody has accepted it. */
+TEST_F(destroy, waiting_connection_then_listener_closes)
+{
+	__u32 channel;
+	int listener = my_listener(_metadata, 1, &channel);
+	int client = my_client(_metadata, channel);
+
+	ASSERT_EQ(0, destroy_peer(_metadata, client));
+	EXPECT_EQ(ECONNRESET, try_recv(client));
+	ASSERT_EQ(0, close(listener));
+	EXPECT_EQ(0, try_recv(client));
 }
 
 FIXTURE(dgram)

@@ -222,6 +222,45 @@ TEST_F(any, unread_both)
 		EXPECT_STATS(before, [MESSAGES] = 2);
 }
 
+/* What fails without a filter fails with one, whatever that says. */
+TEST_F(any, failed_send_with_filter)
+{
+	struct stats before = stats(_metadata);
+	struct link *link = &self->link;
+
+	attach_drop(_metadata, link->fd[1]);
+	ASSERT_EQ(0, shutdown(link->fd[1], SHUT_RD));
+	EXPECT_EQ(EPIPE, link_try_send(link, 0));
+	EXPECT_EQ(0U, drops(_metadata, link->fd[1]));
+	link_close(link, 1);
+	EXPECT_EQ(link->type == SOCK_DGRAM ? ECONNREFUSED : EPIPE,
+		  link_try_send(link, 0));
+	EXPECT_STATS(before, 0);
+}
+
+TEST(excluded_sender_with_filter)
+{
+	struct stats before;
+	__u32 channel[3];
+	int fd[3], i;
+
+	my_type = SOCK_DGRAM;
+	before = stats(_metadata);
+	for (i = 0; i < 3; i++) {
+		fd[i] = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
+		channel[i] = my_channel(_metadata, fd[i]);
+	}
+	ASSERT_EQ(0, my_connect(fd[0], channel[1]));
+	attach_drop(_metadata, fd[0]);
+	EXPECT_EQ(EPERM, err_of(my_sendto(fd[2], channel[0], "x", 1, 0)));
+	EXPECT_EQ(0U, drops(_metadata, fd[0]));
+	EXPECT_STATS(before, 0);
+	EXPECT_EQ(0, err_of(my_sendto(fd[1], channel[0], "x", 1, 0)));
+	EXPECT_STATS(before, [FILTERED] = 1);
+	for (i = 0; i < 3; i++)
+		close(fd[i]);
+}
+
 /* A filter is run for messages only. */
 TEST_F(any, filtered)
 {
