@@ -120,6 +120,21 @@ static int myproto_queue_child(struct sock *sk, struct sock *child,
 	return err;
 }
 
+/* Whether there is no room for one more connection, but may be later. Who makes
+ * room takes the lock first and looks for sleepers after.
+ */
+static bool myproto_backlog_full(struct sock *listener)
+{
+	bool full;
+
+	spin_lock(&listener->sk_receive_queue.lock);
+	full = READ_ONCE(listener->sk_state) == TCP_LISTEN &&
+	       !(listener->sk_shutdown & RCV_SHUTDOWN) &&
+	       sk_acceptq_is_full(listener);
+	spin_unlock(&listener->sk_receive_queue.lock);
+	return full;
+}
+
 /* Sleep until @listener may have room for one more connection, and return what
  * is left of @timeo.
  */
@@ -127,22 +142,18 @@ static long myproto_wait_backlog(struct sock *listener, long timeo)
 {
 	struct myproto_sock *mlistener = myproto_sk(listener);
 	DEFINE_WAIT(wait);
-	bool full;
 
 	prepare_to_wait_exclusive(&mlistener->room_wait, &wait,
 				  TASK_INTERRUPTIBLE);
-
-	/* Who makes room takes the lock first and looks for sleepers after. */
-	spin_lock(&listener->sk_receive_queue.lock);
-	full = READ_ONCE(listener->sk_state) == TCP_LISTEN &&
-	       !(listener->sk_shutdown & RCV_SHUTDOWN) &&
-	       sk_acceptq_is_full(listener);
-	spin_unlock(&listener->sk_receive_queue.lock);
-
-	if (full)
+	if (myproto_backlog_full(listener))
 		timeo = schedule_timeout(timeo);
-
 	finish_wait(&mlistener->room_wait, &wait);
+
+	/* One is woken for each place, and whether the caller takes it he
+	 * cannot tell before he has the socket lock, which may take long.
+	 */
+	if (!myproto_backlog_full(listener))
+		wake_up_interruptible(&mlistener->room_wait);
 	return timeo;
 }
 
@@ -167,7 +178,6 @@ static int myproto_connect_check(const struct sock *sk)
 static int myproto_connect_listener(struct sock *sk, struct sock *listener,
 				    long *timeo)
 {
-	bool waited = false;
 	struct sock *child;
 	int err;
 
@@ -192,7 +202,6 @@ static int myproto_connect_listener(struct sock *sk, struct sock *listener,
 
 		release_sock(sk);
 		*timeo = myproto_wait_backlog(listener, *timeo);
-		waited = true;
 		lock_sock(sk);
 	}
 
@@ -201,9 +210,6 @@ static int myproto_connect_listener(struct sock *sk, struct sock *listener,
 		return 0;
 	}
 
-	/* The wake-up was for one: when it is of no use here, pass it on. */
-	if (waited)
-		wake_up_interruptible(&myproto_sk(listener)->room_wait);
 	myproto_close(child, false);
 	return err;
 }

@@ -277,7 +277,8 @@ static struct sk_buff *myproto_message_take(struct sock *sk, bool peek, int len,
 		skb = skb_peek_next(skb, queue);
 	}
 
-	if (!skb && READ_ONCE(sk->sk_err)) {
+	/* The error comes after what a peek has passed over, too. */
+	if (skb_queue_empty(queue) && READ_ONCE(sk->sk_err)) {
 		*err = sock_error(sk);
 	} else if (!skb) {
 		*err = sk->sk_shutdown & RCV_SHUTDOWN ? 0 : -EAGAIN;

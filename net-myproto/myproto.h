@@ -463,6 +463,7 @@ int myproto_skb_read(const struct sk_buff *skb, int off, struct msghdr *msg,
 		     int len);
 int myproto_tx_look(const struct sock *sk, struct sock *peer);
 int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb);
+u32 myproto_tail_size(const struct sock *sk);
 int myproto_publish_small(struct sock *sk, struct sock *peer, const void *data,
 			  int len, const struct scm_cookie *scm, int *size);
 bool myproto_writable(struct sock *sk);

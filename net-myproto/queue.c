@@ -491,6 +491,18 @@ static bool myproto_line_add(struct sock *sk, const void *data, u32 len)
 	return true;
 }
 
+/**
+ * myproto_tail_size - how much room small data gets when there may be more
+ * @sk: the receiver
+ *
+ * Context: Any.
+ * Return: the size of an skb's head in bytes.
+ */
+u32 myproto_tail_size(const struct sock *sk)
+{
+	return min_t(u32, MYPROTO_TAIL_SIZE, READ_ONCE(sk->sk_rcvbuf) / 4);
+}
+
 /* Add @len bytes at @data to @tail, which is at the end of @peer's queue. If it
  * is full, there may be more to come, and @size becomes that of an skb for it.
  */
@@ -498,8 +510,7 @@ static bool myproto_tail_add(struct sock *peer, struct sk_buff *tail,
 			     const void *data, int len, int *size)
 {
 	if (skb_tailroom(tail) < len) {
-		*size = min_t(int, MYPROTO_TAIL_SIZE,
-			      READ_ONCE(peer->sk_rcvbuf) / 4);
+		*size = myproto_tail_size(peer);
 		return false;
 	}
 	__skb_put_data(tail, data, len);

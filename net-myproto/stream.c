@@ -259,6 +259,28 @@ static int myproto_line_read(struct sock *sk, struct myproto_read *rd)
 	return 0;
 }
 
+/* Where @len bytes of the line can go: to the last skb that was taken over, if
+ * that has room for them and nobody is to be told who sent it or when. Called
+ * with the socket lock held.
+ */
+static struct sk_buff *myproto_spill_skb(struct sock *sk, u32 len)
+{
+	struct sk_buff *skb = skb_peek_tail(&sk->sk_write_queue);
+	u32 size = len;
+
+	if (skb && !MYPROTO_CB(skb)->pid && !skb->tstamp) {
+		if (skb_tailroom(skb) >= len)
+			return skb;
+		size = max(len, myproto_tail_size(sk));
+	}
+	skb = alloc_skb(size, sk->sk_allocation);
+	if (skb) {
+		atomic_add(skb->truesize, &sk->sk_rmem_alloc);
+		__skb_queue_tail(&sk->sk_write_queue, skb);
+	}
+	return skb;
+}
+
 /* Move what is in the line to an skb, for those who know only these. Called
  * with the socket lock held. Returns 0 or -ENOBUFS.
  */
@@ -268,7 +290,7 @@ static int myproto_line_spill(struct sock *sk)
 	u32 i, len = myproto_line_len(msk);
 	struct sk_buff *skb;
 
-	skb = alloc_skb(len, sk->sk_allocation);
+	skb = myproto_spill_skb(sk, len);
 	if (!skb)
 		return -ENOBUFS;
 
@@ -276,8 +298,6 @@ static int myproto_line_spill(struct sock *sk)
 		__skb_put_u8(skb, msk->line[(msk->line_out + i) %
 					    MYPROTO_LINE_SIZE]);
 	myproto_line_drop(msk, len);
-	atomic_add(skb->truesize, &sk->sk_rmem_alloc);
-	__skb_queue_tail(&sk->sk_write_queue, skb);
 	return 0;
 }
 
@@ -524,7 +544,9 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 		if (rd->peek && rd->copied && rd->stuck)
 			break;
 		if (end) {
-			err = rd->copied ? 0 : sock_error(sk);
+			/* It is not the end of what a peek has passed over. */
+			err = rd->copied || myproto_inq(sk) ?
+			      0 : sock_error(sk);
 			break;
 		}
 		if (!timeo) {

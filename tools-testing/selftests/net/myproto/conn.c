@@ -653,6 +653,26 @@ TEST_F(pair, close_both_ends_with_unread)
 	close_end(&self->fd[1]);
 }
 
+/* What is told after the data is not told to a peek that has passed it over. */
+TEST_F(type, peek_past_data_leaves_error)
+{
+	int fd[2], off = 0;
+	char buf[4];
+
+	my_connection(_metadata, fd);
+	ASSERT_EQ(0, setsockopt(fd[0], SOL_SOCKET, SO_PEEK_OFF, &off,
+				sizeof(off)));
+	expect_send(_metadata, fd[0], "unread");
+	expect_send(_metadata, fd[1], "abc");
+	ASSERT_EQ(0, close(fd[1]));
+	EXPECT_EQ(3, recv(fd[0], buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT));
+	EXPECT_EQ(0, recv(fd[0], buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT));
+	expect_recv(_metadata, fd[0], "abc");
+	EXPECT_EQ(ECONNRESET, try_recv(fd[0]));
+	expect_eof(_metadata, fd[0]);
+	close(fd[0]);
+}
+
 TEST_F(type, close_listener_clients_econnreset_once)
 {
 	int listener, client[3];

@@ -1200,6 +1200,27 @@ TEST_F(pair, small_data_moves_peek_off)
 	EXPECT_EQ(1, get_int_opt(_metadata, self->fd[1], SO_PEEK_OFF));
 }
 
+/* Who waits for a whole record peeks until it is there: that each byte was
+ * looked at alone must not make it take more room.
+ */
+TEST_F(pair, small_data_peeked_at_each_time)
+{
+	char out[3000], in[sizeof(out)];
+	size_t i;
+
+	for (i = 0; i < sizeof(out); i++) {
+		out[i] = i % 251;
+		ASSERT_EQ(1, send(self->fd[0], out + i, 1, MSG_DONTWAIT));
+		ASSERT_EQ((ssize_t)i + 1, recv(self->fd[1], in, sizeof(in),
+					       MSG_DONTWAIT | MSG_PEEK));
+	}
+	EXPECT_EQ((ssize_t)sizeof(in), recv(self->fd[1], in, sizeof(in),
+					    MSG_DONTWAIT));
+	EXPECT_EQ(0, memcmp(in, out, sizeof(out)));
+	EXPECT_EQ(0U, mem_info(_metadata, self->fd[1],
+			       SK_MEMINFO_RMEM_ALLOC));
+}
+
 /* The place for small data does not know who sent it. */
 TEST_F(pair, small_data_then_passcred)
 {
