@@ -8,7 +8,8 @@ log=$logs/build-selftests.log
 tests=tools/testing/selftests/net/myproto
 
 need_kernel_build
-[ -z "$bits" ] || need gcc-multilib libc6-dev-i386
+# Not gcc-multilib, which does not go with compilers for other machines.
+[ -z "$bits" ] || need "gcc-$(gcc -dumpversion)-multilib" libc6-dev-i386
 [ -e "$linux/$tests/Makefile" ] || die "the series in build/linux has no $tests to build"
 run "installing the kernel's headers" "$log" kernel_make "$headers" ARCH=x86_64 -s headers || {
 	errors "$log"

@@ -91,7 +91,7 @@ need() {
 	[ "$(id -u)" = 0 ] ||
 		die "packages are missing; install them with: sudo apt-get install ${missing[*]}"
 	say "installing ${missing[*]}"
-	local install=(apt-get -y --no-install-recommends -o DPkg::Lock::Timeout=300
+	local install=(apt-get -y --no-install-recommends --no-remove -o DPkg::Lock::Timeout=300
 		-o Acquire::Retries=3 install "${missing[@]}")
 	export DEBIAN_FRONTEND=noninteractive
 	run "apt-get install" "$log" "${install[@]}" || {
