@@ -60,7 +60,7 @@ if [ -n "$kmemleak" ]; then
 	if scan && ! grep ^ $kmemleak; then found=ok; else found="not ok"; fi
 	tell "kmemleak finds nothing" "$found"
 fi
-# Last, as each mount with a path leaks the path (hostfs_parse_monolithic()).
+# Last: UML never frees the path of such a mount, which would be found.
 [ ! -e $gcov ] || save_counts
 echo "$verdict 0 memory"
 [ "$status" = 0 ] && [ "$verdict" = ok ]
