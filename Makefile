@@ -13,6 +13,7 @@ help:
 	@echo "make coverage    the lines they execute, in a kernel that counts them; then a search for leaks"
 	@echo "make stress      those of them that look for races, three minutes each"
 	@echo "make fuzz        random calls for an hour in the kernel of make selftest"
+	@echo "make model       the waiting and waking as a model, all orders of its steps searched"
 	@echo "make bench       its speed beside AF_UNIX, TCP, UDP, VSOCK and TIPC, and the bars it has to meet"
 	@echo "make profile     the instructions of one operation, by function of the kernel"
 	@echo "make tree        build/linux: the base kernel with the series, to read, build and work in"
@@ -25,8 +26,8 @@ help:
 	@echo "(a git tree gets a worktree and a branch of its own, any other is copied; make clean before"
 	@echo "changing it). Packages that are missing are installed when you are root."
 
-demo test test-all check selftest kunit coverage stress fuzz bench profile tree refresh outgoing menuconfig clean:
+demo test test-all check selftest kunit coverage stress fuzz model bench profile tree refresh outgoing menuconfig clean:
 	@scripts/$@.sh
 
-.PHONY: help demo test test-all check selftest kunit coverage stress fuzz bench profile tree refresh outgoing menuconfig clean
+.PHONY: help demo test test-all check selftest kunit coverage stress fuzz model bench profile tree refresh outgoing menuconfig clean
 .NOTPARALLEL:

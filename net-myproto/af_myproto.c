@@ -8,6 +8,7 @@
 #include <linux/net.h>
 #include <net/net_namespace.h>
 #include <net/sock.h>
+#include <net/tcp_states.h>
 
 #include "myproto.h"
 #include "trace.h"
@@ -23,7 +24,6 @@ static int myproto_release(struct socket *sock)
 	if (!sk)
 		return 0;
 
-	trace_myproto_release(sk);
 	sock->sk = NULL;
 	myproto_close(sk, false);
 	return 0;
@@ -192,43 +192,49 @@ static struct proto myproto_proto = {
 	.diag_destroy	= myproto_abort,
 };
 
+/* What a socket begins with that the network layer does not know. */
+static void myproto_sk_init(struct sock *sk)
+{
+	struct myproto_sock *msk = myproto_sk(sk);
+
+	INIT_LIST_HEAD(&msk->accept_queue);
+	init_waitqueue_head(&msk->room_wait);
+	myproto_relay_init(&msk->room_relay, sk);
+
+	sock_prot_inuse_add(sock_net(sk), sk->sk_prot, 1);
+	myproto_sockets_add(sk);
+	trace_myproto_create(sk);
+}
+
 /**
- * myproto_sk_alloc - make a socket
- * @net: the network namespace it belongs to
- * @sock: the struct socket it is for, or NULL when accept() will bring one
- * @type: SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM
- * @kern: whether it is the kernel's own, which holds no reference to @net
+ * myproto_sk_clone - make the socket that accept() will return
+ * @listener: a socket that listens, and so has never had a peer or data
+ *
+ * As with TCP it has the options, the limits and the network cgroup of
+ * @listener; its memory cgroup it gets in accept().
  *
  * Context: Process context. May sleep.
  * Return: the socket, with the reference that myproto_close() consumes, or
  * NULL when there is no memory.
  */
-struct sock *myproto_sk_alloc(struct net *net, struct socket *sock, int type,
-			      int kern)
+struct sock *myproto_sk_clone(struct sock *listener)
 {
-	struct myproto_sock *msk;
-	struct sock *sk;
+	struct sock *sk = sk_clone(listener, GFP_KERNEL, false);
 
-	sk = sk_alloc(net, PF_MYPROTO, GFP_KERNEL, &myproto_proto, kern);
 	if (!sk)
 		return NULL;
 
-	sock_init_data(sock, sk);
-	sk->sk_type = type;
-	/* A send that finds no memory rather fails than kills processes. */
-	sk->sk_allocation = GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL |
-			    __GFP_NOWARN;
-	/* Others read the peer of such a socket at any time. */
-	if (type == SOCK_DGRAM)
-		sock_set_flag(sk, SOCK_RCU_FREE);
-
-	msk = myproto_sk(sk);
-	INIT_LIST_HEAD(&msk->accept_queue);
-	init_waitqueue_head(&msk->room_wait);
-	myproto_relay_init(&msk->room_relay, sk);
-
-	sock_prot_inuse_add(net, sk->sk_prot, 1);
-	myproto_sockets_add(sk);
+	/* One reference is for a table that this family has none of. */
+	__sock_put(sk);
+	/* What sk_clone() leaves as it is in @listener */
+	atomic64_set(&sk->sk_cookie, 0);
+	sk->sk_state = TCP_CLOSE;
+	sk->sk_shutdown = 0;
+	sk->sk_ack_backlog = 0;
+	sk->sk_max_ack_backlog = 0;
+	myproto_sk(sk)->bound = MYPROTO_CHANNEL_ANY;
+	myproto_sk(sk)->aborted = false;
+	myproto_sk_init(sk);
 	return sk;
 }
 
@@ -254,12 +260,18 @@ static int myproto_create(struct net *net, struct socket *sock, int protocol,
 	if (protocol)
 		return -EPROTONOSUPPORT;
 
-	sk = myproto_sk_alloc(net, sock, sock->type, kern);
+	sk = sk_alloc(net, PF_MYPROTO, GFP_KERNEL, &myproto_proto, kern);
 	if (!sk)
 		return -ENOMEM;
 
+	sock_init_data(sock, sk);
+	/* A send that finds no memory rather fails than kills processes. */
+	sk->sk_allocation = GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL |
+			    __GFP_NOWARN;
+	/* Others look at it under RCU, found in a table or as a peer. */
+	sock_set_flag(sk, SOCK_RCU_FREE);
+	myproto_sk_init(sk);
 	sock->ops = ops;
-	trace_myproto_create(sk);
 	return 0;
 }
 

@@ -5,16 +5,22 @@
 #include <linux/errno.h>
 #include <linux/export.h>
 #include <linux/jhash.h>
+#include <linux/jiffies.h>
 #include <linux/myproto.h>
 #include <linux/random.h>
 #include <linux/rhashtable.h>
+#include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <kunit/static_stub.h>
 #include <kunit/visibility.h>
 #include <net/net_namespace.h>
 #include <net/netns/hash.h>
 #include <net/sock.h>
 
 #include "myproto.h"
+
+/* How long bind() waits for memory at most: many times what reclaim takes */
+#define MYPROTO_NOMEM_WAIT	(HZ / 10)
 
 static u32 myproto_hash(const struct net *net, u32 channel, u32 seed)
 {
@@ -57,7 +63,8 @@ static const struct rhashtable_params myproto_table_params = {
 /* One table for all network namespaces: it grows with the sockets that are
  * bound, and a namespace without any costs nothing.
  */
-static struct rhashtable myproto_table;
+VISIBLE_IF_KUNIT struct rhashtable myproto_table;
+EXPORT_SYMBOL_IF_KUNIT(myproto_table);
 
 /**
  * myproto_channel_init - prepare the channel table
@@ -107,38 +114,57 @@ int myproto_addr_channel(const struct sockaddr_unsized *addr, int addr_len,
 }
 EXPORT_SYMBOL_IF_KUNIT(myproto_addr_channel);
 
-/* Enter @sk in the table under @channel, if nobody is there. */
-static int myproto_channel_insert(struct sock *sk, u32 channel)
+/* Insert @msk, with @bound set. Returns what the table says. */
+VISIBLE_IF_KUNIT int myproto_table_insert(struct myproto_sock *msk)
 {
 	const struct myproto_key key = {
-		.net		= sock_net(sk),
-		.channel	= channel,
+		.net		= sock_net(&msk->sk),
+		.channel	= msk->bound,
 	};
+
+	KUNIT_STATIC_STUB_REDIRECT(myproto_table_insert, msk);
+	return rhashtable_lookup_insert_key(&myproto_table, &key, &msk->node,
+					    myproto_table_params);
+}
+EXPORT_SYMBOL_IF_KUNIT(myproto_table_insert);
+
+/* Insert @sk under @channel. Returns 0, -EEXIST when that is taken, -E2BIG when
+ * the table is full, -ENOMEM, or -EINTR when the caller is being killed.
+ */
+static int myproto_channel_insert(struct sock *sk, u32 channel)
+{
+	unsigned long deadline = jiffies + MYPROTO_NOMEM_WAIT;
 	struct myproto_sock *msk = myproto_sk(sk);
 	int err;
 
-	/* Lookups hold no lock, only RCU. */
-	sock_set_flag(sk, SOCK_RCU_FREE);
 	msk->bound = channel;
-
-	/* -EBUSY: a worker rehashes the table. Give it the time. */
-	while ((err = rhashtable_lookup_insert_key(&myproto_table, &key,
-						   &msk->node,
-						   myproto_table_params)) ==
-	       -EBUSY)
-		schedule_timeout_uninterruptible(1);
+	for (;;) {
+		err = myproto_table_insert(msk);
+		/* -EBUSY: the table is being rehashed. -ENOMEM: there was no
+		 * memory for GFP_ATOMIC. In both cases rhashtable's worker is
+		 * on it, and it allocates with GFP_KERNEL.
+		 */
+		if (err != -EBUSY &&
+		    (err != -ENOMEM || time_after(jiffies, deadline)))
+			break;
+		if (fatal_signal_pending(current)) {
+			err = -EINTR;
+			break;
+		}
+		schedule_timeout_killable(1);
+	}
 
 	if (err) {
 		msk->bound = MYPROTO_CHANNEL_ANY;
-		return err == -EEXIST ? -EADDRINUSE : err;
+		return err;
 	}
-
 	WRITE_ONCE(msk->channel, channel);
 	return 0;
 }
 
 /* Try every channel from @first to @last once, beginning at a random one so
- * that channels are hard to guess and rarely taken.
+ * that channels are hard to guess and rarely taken. Returns 0, -EEXIST when all
+ * are taken, or see myproto_channel_insert().
  */
 VISIBLE_IF_KUNIT
 int myproto_channel_insert_any(struct sock *sk, u32 first, u32 last)
@@ -149,7 +175,7 @@ int myproto_channel_insert_any(struct sock *sk, u32 first, u32 last)
 
 	do {
 		err = myproto_channel_insert(sk, channel);
-		if (err != -EADDRINUSE)
+		if (err != -EEXIST)
 			return err;
 		if (fatal_signal_pending(current))
 			return -EINTR;
@@ -157,7 +183,7 @@ int myproto_channel_insert_any(struct sock *sk, u32 first, u32 last)
 		cond_resched();
 	} while (channel != start);
 
-	return -EADDRINUSE;
+	return -EEXIST;
 }
 EXPORT_SYMBOL_IF_KUNIT(myproto_channel_insert_any);
 
@@ -171,24 +197,26 @@ EXPORT_SYMBOL_IF_KUNIT(myproto_channel_insert_any);
  *
  * Context: Process context, with the socket lock held. May sleep.
  * Return: 0, -EACCES when the channel is privileged and the caller is not,
- * -EADDRINUSE when it is taken or none is free, -ENOMEM, or -EINTR when the
- * caller is being killed.
+ * -EADDRINUSE when it is taken, none is free or the table is full, -ENOMEM, or
+ * -EINTR when the caller is being killed.
  */
 int myproto_channel_bind(struct sock *sk, u32 channel)
 {
 	struct net *net = sock_net(sk);
+	int err;
 
 	sock_owned_by_me(sk);
 
 	if (channel == MYPROTO_CHANNEL_ANY)
-		return myproto_channel_insert_any(sk, MYPROTO_DYNAMIC_FIRST,
-						  MYPROTO_DYNAMIC_LAST);
+		err = myproto_channel_insert_any(sk, MYPROTO_DYNAMIC_FIRST,
+						 MYPROTO_DYNAMIC_LAST);
+	else if (channel < READ_ONCE(myproto_net(net)->unprivileged_start) &&
+		 !ns_capable(net->user_ns, CAP_NET_BIND_SERVICE))
+		err = -EACCES;
+	else
+		err = myproto_channel_insert(sk, channel);
 
-	if (channel < READ_ONCE(myproto_net(net)->unprivileged_start) &&
-	    !ns_capable(net->user_ns, CAP_NET_BIND_SERVICE))
-		return -EACCES;
-
-	return myproto_channel_insert(sk, channel);
+	return err == -EEXIST || err == -E2BIG ? -EADDRINUSE : err;
 }
 
 /**

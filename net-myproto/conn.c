@@ -3,6 +3,7 @@
 
 #include <linux/errno.h>
 #include <linux/list.h>
+#include <linux/memcontrol.h>
 #include <linux/myproto.h>
 #include <linux/net.h>
 #include <linux/poll.h>
@@ -69,46 +70,48 @@ static void myproto_establish(struct sock *sk, struct sock *peer)
 	rcu_assign_pointer(myproto_sk(sk)->peer, peer);
 }
 
-/* What an accepted socket has from the one that listened: limits and time-outs,
- * and whether it is told who sent something, which may be before accept().
+/* Whether @listener has room for one more connection. Returns 0, -EAGAIN when
+ * the backlog is full, -ECONNREFUSED when it does not listen, and -ESTALE when
+ * it is being closed, so that another socket may have its channel by now.
+ * Called with its queue lock held.
  */
-static void myproto_inherit(struct sock *child, const struct sock *listener)
+static int myproto_listener_state(const struct sock *listener)
 {
-	myproto_sk(child)->channel = myproto_sk(listener)->channel;
-	child->sk_uid = sk_uid(listener);
-	child->sk_userlocks = READ_ONCE(listener->sk_userlocks);
-	child->sk_rcvbuf = READ_ONCE(listener->sk_rcvbuf);
-	child->sk_sndbuf = READ_ONCE(listener->sk_sndbuf);
-	child->sk_rcvlowat = READ_ONCE(listener->sk_rcvlowat);
-	child->sk_rcvtimeo = READ_ONCE(listener->sk_rcvtimeo);
-	child->sk_sndtimeo = READ_ONCE(listener->sk_sndtimeo);
-	child->sk_scm_recv_flags = READ_ONCE(listener->sk_scm_recv_flags);
-	security_sk_clone(listener, child);
+	if (sock_flag(listener, SOCK_DEAD))
+		return -ESTALE;
+	if (READ_ONCE(listener->sk_state) != TCP_LISTEN ||
+	    listener->sk_shutdown & RCV_SHUTDOWN)
+		return -ECONNREFUSED;
+	return sk_acceptq_is_full(listener) ? -EAGAIN : 0;
+}
+
+/* The same for who does not hold the lock. Who makes room takes it first and
+ * looks for sleepers after.
+ */
+static int myproto_listener_look(struct sock *listener)
+{
+	int err;
+
+	spin_lock(&listener->sk_receive_queue.lock);
+	err = myproto_listener_state(listener);
+	spin_unlock(&listener->sk_receive_queue.lock);
+	return err;
 }
 
 /* Connect @sk with @child and leave @child to @listener's accept().
  *
  * Called with the socket lock of @sk held. On success the queue owns the
- * caller's reference to @child. Returns -EAGAIN when the backlog is full,
- * -ECONNREFUSED when @listener does not listen, and -ESTALE when it is being
- * closed, so that another socket may have its channel by now.
+ * caller's reference to @child. Otherwise see myproto_listener_state().
  */
 static int myproto_queue_child(struct sock *sk, struct sock *child,
 			       struct sock *listener)
 {
 	struct myproto_sock *mlistener = myproto_sk(listener);
-	int err = 0;
+	int err;
 
 	spin_lock(&listener->sk_receive_queue.lock);
-	if (sock_flag(listener, SOCK_DEAD)) {
-		err = -ESTALE;
-	} else if (READ_ONCE(listener->sk_state) != TCP_LISTEN ||
-		   listener->sk_shutdown & RCV_SHUTDOWN) {
-		err = -ECONNREFUSED;
-	} else if (sk_acceptq_is_full(listener)) {
-		err = -EAGAIN;
-	} else {
-		myproto_inherit(child, listener);
+	err = myproto_listener_state(listener);
+	if (!err) {
 		myproto_copy_peercred(sk, listener);
 		myproto_establish(child, sk);
 		myproto_establish(sk, child);
@@ -118,21 +121,6 @@ static int myproto_queue_child(struct sock *sk, struct sock *child,
 	}
 	spin_unlock(&listener->sk_receive_queue.lock);
 	return err;
-}
-
-/* Whether there is no room for one more connection, but may be later. Who makes
- * room takes the lock first and looks for sleepers after.
- */
-static bool myproto_backlog_full(struct sock *listener)
-{
-	bool full;
-
-	spin_lock(&listener->sk_receive_queue.lock);
-	full = READ_ONCE(listener->sk_state) == TCP_LISTEN &&
-	       !(listener->sk_shutdown & RCV_SHUTDOWN) &&
-	       sk_acceptq_is_full(listener);
-	spin_unlock(&listener->sk_receive_queue.lock);
-	return full;
 }
 
 /* Sleep until @listener may have room for one more connection, and return what
@@ -145,14 +133,14 @@ static long myproto_wait_backlog(struct sock *listener, long timeo)
 
 	prepare_to_wait_exclusive(&mlistener->room_wait, &wait,
 				  TASK_INTERRUPTIBLE);
-	if (myproto_backlog_full(listener))
+	if (myproto_listener_look(listener) == -EAGAIN)
 		timeo = schedule_timeout(timeo);
 	finish_wait(&mlistener->room_wait, &wait);
 
 	/* One is woken for each place, and whether the caller takes it he
 	 * cannot tell before he has the socket lock, which may take long.
 	 */
-	if (!myproto_backlog_full(listener))
+	if (myproto_listener_look(listener) != -EAGAIN)
 		wake_up_interruptible(&mlistener->room_wait);
 	return timeo;
 }
@@ -172,46 +160,55 @@ static int myproto_connect_check(const struct sock *sk)
 	}
 }
 
-/* Connect @sk to @listener, waiting for a place in the backlog if need be.
- * Called with the socket lock of @sk held, which is dropped for the wait.
+/* Connect @sk to @listener, unless the backlog is full. The other end is made
+ * anew each time, with the options that @listener has now. Called with the
+ * socket lock of @sk held.
  */
-static int myproto_connect_listener(struct sock *sk, struct sock *listener,
-				    long *timeo)
+static int myproto_connect_child(struct sock *sk, struct sock *listener)
 {
 	struct sock *child;
 	int err;
 
-	child = myproto_sk_alloc(sock_net(sk), NULL, sk->sk_type,
-				 !listener->sk_net_refcnt);
+	err = myproto_listener_look(listener);
+	if (err)
+		return err;
+
+	child = myproto_sk_clone(listener);
 	if (!child)
 		return -ENOMEM;
 	myproto_set_peercred(child);
 
+	err = myproto_queue_child(sk, child, listener);
+	if (err)
+		myproto_close(child, false);
+	else
+		listener->sk_data_ready(listener);
+	return err;
+}
+
+/* The same, and wait for a place in the backlog if need be. The socket lock is
+ * dropped for the wait.
+ */
+static int myproto_connect_listener(struct sock *sk, struct sock *listener,
+				    long *timeo)
+{
+	int err;
+
 	for (;;) {
 		err = myproto_connect_check(sk);
 		if (err)
-			break;
+			return err;
 
-		err = myproto_queue_child(sk, child, listener);
+		err = myproto_connect_child(sk, listener);
 		if (err != -EAGAIN || !*timeo)
-			break;
-		if (signal_pending(current)) {
-			err = sock_intr_errno(*timeo);
-			break;
-		}
+			return err;
+		if (signal_pending(current))
+			return sock_intr_errno(*timeo);
 
 		release_sock(sk);
 		*timeo = myproto_wait_backlog(listener, *timeo);
 		lock_sock(sk);
 	}
-
-	if (!err) {
-		listener->sk_data_ready(listener);
-		return 0;
-	}
-
-	myproto_close(child, false);
-	return err;
 }
 
 /**
@@ -361,6 +358,10 @@ int myproto_accept(struct socket *sock, struct socket *newsock,
 		return err;
 	}
 
+	/* From here on who accepted it pays for what it is sent. */
+	mem_cgroup_sk_alloc(child);
+	/* Pairs with smp_load_acquire() in myproto_charge_begin(). */
+	smp_wmb();
 	sock_graft(child, newsock);
 	newsock->state = SS_CONNECTED;
 	trace_myproto_accept(sk, child, 0);
@@ -442,12 +443,15 @@ int myproto_shutdown(struct socket *sock, int how)
 	peer_mask = (mask & RCV_SHUTDOWN ? SEND_SHUTDOWN : 0) |
 		    (mask & SEND_SHUTDOWN ? RCV_SHUTDOWN : 0);
 
-	lock_sock(sk);
+	/* Without the socket lock: a reader that is to end may hold it while it
+	 * sleeps in a page fault.
+	 */
 	if (sk->sk_type != SOCK_DGRAM)
 		peer = myproto_peer(sk);
-	if (!peer && sk->sk_type != SOCK_DGRAM && sk->sk_state != TCP_LISTEN) {
+	if (!peer && sk->sk_type != SOCK_DGRAM &&
+	    READ_ONCE(sk->sk_state) != TCP_LISTEN) {
 		err = -ENOTCONN;
-		goto out_release;
+		goto out;
 	}
 
 	/* Both before anybody is woken: who sends looks at what the receiver
@@ -459,8 +463,6 @@ int myproto_shutdown(struct socket *sock, int how)
 	myproto_wake_shutdown(sk);
 	if (peer)
 		myproto_wake_shutdown(peer);
-out_release:
-	release_sock(sk);
 out:
 	trace_myproto_shutdown(sk, how, err);
 	return err;
@@ -499,6 +501,8 @@ static void myproto_close_children(struct list_head *children)
 	list_for_each_entry_safe(child, next, children, room_relay.entry) {
 		list_del_init(&child->room_relay.entry);
 		myproto_close(&child->sk, true);
+		/* There are as many as the backlog allowed. */
+		cond_resched();
 	}
 }
 
@@ -542,6 +546,7 @@ void myproto_close(struct sock *sk, bool reset)
 	u32 reason = SKB_DROP_REASON_SOCKET_CLOSE;
 	LIST_HEAD(children);
 
+	trace_myproto_release(sk);
 	/* First, so that who meets it on a walk finds it complete. */
 	myproto_sockets_del(sk);
 	/* In this order: who finds the socket dead can be sure that the table
@@ -596,13 +601,12 @@ int myproto_abort(struct sock *sk, int err)
 	struct sock *peer = NULL;
 	LIST_HEAD(children);
 
-	lock_sock(sk);
+	/* Without the socket lock, as in myproto_shutdown() */
 	spin_lock(&sk->sk_receive_queue.lock);
 	if (!dgram)
 		peer = myproto_peer_locked(sk);
 	if (msk->aborted || (!dgram && !peer && sk->sk_state != TCP_LISTEN)) {
 		spin_unlock(&sk->sk_receive_queue.lock);
-		release_sock(sk);
 		return -ENOENT;
 	}
 	myproto_set_aborted(sk, err);
@@ -626,7 +630,6 @@ int myproto_abort(struct sock *sk, int err)
 		myproto_wake_shutdown(peer);
 		sock_put(peer);
 	}
-	release_sock(sk);
 
 	myproto_close_children(&children);
 	return 0;

@@ -61,42 +61,70 @@ void myproto_copy_peercred(struct sock *sk, struct sock *from)
  * @sock: the sender
  * @msg: what is sent
  * @scm: see myproto_scm_send()
- * @wanted: whether they go with it although the sender does not name them
  *
  * Context: Process context. May sleep.
  * Return: see myproto_scm_send().
  */
 int __myproto_scm_send(struct socket *sock, struct msghdr *msg,
-		       struct scm_cookie **scm, bool wanted)
+		       struct scm_cookie **scm)
 {
-	int err = scm_send(sock, msg, *scm, wanted);
+	int err = scm_send(sock, msg, *scm, false);
 
 	if (!err && !(*scm)->pid)
 		*scm = NULL;
 	return err;
 }
 
+/**
+ * myproto_send_cred - which credentials go with what is sent now
+ * @sk: the sender
+ * @peer: the receiver
+ * @scm: what the sender names, or NULL
+ *
+ * To be asked when the data is queued: @peer may have changed its mind while
+ * the sender waited for room.
+ *
+ * Context: Process context.
+ * Return: the credentials, without a reference, which are @scm's or the
+ * caller's as long as these are; or all 0 if @peer is not to be told.
+ */
+struct myproto_cred myproto_send_cred(const struct sock *sk,
+				      const struct sock *peer,
+				      const struct scm_cookie *scm)
+{
+	if (scm)
+		return (struct myproto_cred) {
+			scm->pid, scm->creds.uid, scm->creds.gid
+		};
+	if (myproto_wants_cred(sk, peer))
+		return (struct myproto_cred) {
+			task_tgid(current), current_uid(), current_gid()
+		};
+	return (struct myproto_cred) {};
+}
+
 static void myproto_skb_destruct(struct sk_buff *skb)
 {
-	put_pid(MYPROTO_CB(skb)->pid);
+	put_pid(MYPROTO_CB(skb)->cred.pid);
 }
 
 /**
- * myproto_skb_set_scm - put credentials on data
+ * myproto_skb_set_cred - put credentials on data that has none
  * @skb: the data, which takes a reference of its own
- * @scm: the credentials, see myproto_scm_send()
+ * @cred: the credentials, see myproto_send_cred()
  *
  * Context: Any.
  */
-void myproto_skb_set_scm(struct sk_buff *skb, const struct scm_cookie *scm)
+void myproto_skb_set_cred(struct sk_buff *skb, const struct myproto_cred *cred)
 {
 	struct myproto_cb *cb = MYPROTO_CB(skb);
 
 	sock_skb_cb_check_size(sizeof(*cb));
 
-	cb->uid = scm->creds.uid;
-	cb->gid = scm->creds.gid;
-	cb->pid = get_pid(scm->pid);
+	if (!cred->pid)
+		return;
+	cb->cred = *cred;
+	get_pid(cred->pid);
 	skb->destructor = myproto_skb_destruct;
 }
 
@@ -112,15 +140,15 @@ void myproto_skb_set_scm(struct sk_buff *skb, const struct scm_cookie *scm)
 void myproto_scm_recv(struct socket *sock, struct msghdr *msg,
 		      struct sk_buff *skb, int flags)
 {
-	const struct myproto_cb *cb = MYPROTO_CB(skb);
+	const struct myproto_cred *cred = &MYPROTO_CB(skb)->cred;
 	struct scm_cookie scm = {};
 
 	sock_recv_cmsgs(msg, sock->sk, skb);
 
 	if (!READ_ONCE(sock->sk->sk_scm_recv_flags))
 		return;
-	if (cb->pid)
-		scm_set_cred(&scm, cb->pid, cb->uid, cb->gid);
+	if (cred->pid)
+		scm_set_cred(&scm, cred->pid, cred->uid, cred->gid);
 	else
 		scm_set_cred(&scm, NULL, INVALID_UID, INVALID_GID);
 	scm_recv(sock, msg, &scm, flags);

@@ -9,24 +9,70 @@
 #include <linux/sock_diag.h>
 #include <linux/socket.h>
 #include <linux/uidgid.h>
+#include <linux/wordpart.h>
 #include <net/net_namespace.h>
 #include <net/netlink.h>
 #include <net/sock.h>
+#include <net/tcp_states.h>
 
 #include "myproto.h"
 
 #define MDIAG_SHOW_ALL	(MDIAG_SHOW_PEER | MDIAG_SHOW_RQLEN | \
 			 MDIAG_SHOW_MEMINFO | MDIAG_SHOW_UID)
 
-/* Whether a request is well formed, so far as it is the same for all. What has
- * no meaning today must be 0, so that it can get one.
+#define MDIAG_TYPES	(BIT(SOCK_STREAM) | BIT(SOCK_DGRAM) | \
+			 BIT(SOCK_SEQPACKET))
+
+#define MDIAG_STATES	(BIT(TCP_CLOSE) | BIT(TCP_LISTEN) | \
+			 BIT(TCP_ESTABLISHED))
+
+/* Check what is the same for all requests. What has no meaning must be 0, so
+ * that it can get one later: requests have no attributes yet.
  */
-static bool myproto_diag_valid(const struct nlmsghdr *nlh)
+static int myproto_diag_check(const struct nlmsghdr *nlh)
 {
 	const struct myproto_diag_req *req = nlmsg_data(nlh);
+	int err;
 
-	return nlmsg_len(nlh) == sizeof(*req) && !req->sdiag_protocol &&
-	       !(req->mdiag_show & ~MDIAG_SHOW_ALL);
+	err = nlmsg_parse(nlh, sizeof(*req), NULL, 0, NULL, NULL);
+	if (err)
+		return err;
+
+	if (req->sdiag_protocol || req->mdiag_types & ~MDIAG_TYPES ||
+	    req->mdiag_states & ~MDIAG_STATES ||
+	    req->mdiag_show & ~MDIAG_SHOW_ALL)
+		return -EINVAL;
+	return 0;
+}
+
+/* No socket has the cookie 0, and INET_DIAG_NOCOOKIE is what others take. */
+static bool myproto_diag_any_cookie(const struct myproto_diag_req *req)
+{
+	const u32 *cookie = req->mdiag_cookie;
+
+	return cookie[0] == cookie[1] &&
+	       (!cookie[0] || cookie[0] == MYPROTO_DIAG_NOCOOKIE);
+}
+
+/* Unlike sock_diag_check_cookie() this gives no cookies to sockets: who asks
+ * for one has been told that the socket has it.
+ */
+static bool myproto_diag_has_cookie(const struct sock *sk, const u32 *cookie)
+{
+	u64 val = atomic64_read(&sk->sk_cookie);
+
+	return lower_32_bits(val) == cookie[0] &&
+	       upper_32_bits(val) == cookie[1];
+}
+
+static int myproto_diag_put_peer(struct sk_buff *skb,
+				 const struct myproto_info *info)
+{
+	return nla_put_u32(skb, MYPROTO_DIAG_PEER_CHANNEL,
+			   info->peer_channel) ?:
+	       nla_put_u32(skb, MYPROTO_DIAG_PEER_INO, info->peer_ino) ?:
+	       nla_put(skb, MYPROTO_DIAG_PEER_COOKIE,
+		       sizeof(info->peer_cookie), info->peer_cookie);
 }
 
 /* Add what was asked for by mdiag_show to the message about @sk. */
@@ -34,22 +80,12 @@ static int myproto_diag_put(struct sock *sk, struct sk_buff *skb, u32 show,
 			    struct user_namespace *user_ns,
 			    const struct myproto_info *info)
 {
-	const struct myproto_diag_peer peer = {
-		.mdiag_channel	= info->peer_channel,
-		.mdiag_ino	= info->peer_ino,
-		.mdiag_cookie	= { info->peer_cookie[0],
-				    info->peer_cookie[1] },
-	};
-	const struct myproto_diag_rqlen rqlen = {
-		.mdiag_rqueue	= info->rqueue,
-		.mdiag_wqueue	= info->wqueue,
-	};
-
 	if (show & MDIAG_SHOW_PEER && info->has_peer &&
-	    nla_put(skb, MYPROTO_DIAG_PEER, sizeof(peer), &peer))
+	    myproto_diag_put_peer(skb, info))
 		return -EMSGSIZE;
 	if (show & MDIAG_SHOW_RQLEN &&
-	    nla_put(skb, MYPROTO_DIAG_RQLEN, sizeof(rqlen), &rqlen))
+	    (nla_put_u32(skb, MYPROTO_DIAG_RQUEUE, info->rqueue) ||
+	     nla_put_u32(skb, MYPROTO_DIAG_WQUEUE, info->wqueue)))
 		return -EMSGSIZE;
 	if (show & MDIAG_SHOW_MEMINFO &&
 	    sock_diag_put_meminfo(sk, skb, MYPROTO_DIAG_MEMINFO))
@@ -61,16 +97,15 @@ static int myproto_diag_put(struct sock *sk, struct sk_buff *skb, u32 show,
 	return 0;
 }
 
-/* Add a message about @sk to @skb, the answer to the request @nlh in @in_skb.
- * Returns 0, or -EMSGSIZE when there is no room for it.
+/* Add a message about @sk, of which @info tells, to @skb, the answer to the
+ * request @nlh in @in_skb. Returns 0, or -EMSGSIZE when there is no room.
  */
-static int myproto_diag_fill(struct sock *sk, struct sk_buff *skb,
-			     const struct sk_buff *in_skb,
+static int myproto_diag_fill(struct sock *sk, const struct myproto_info *info,
+			     struct sk_buff *skb, const struct sk_buff *in_skb,
 			     const struct nlmsghdr *nlh, int flags)
 {
 	const struct myproto_diag_req *req = nlmsg_data(nlh);
 	struct myproto_diag_msg *msg;
-	struct myproto_info info;
 	struct nlmsghdr *rep;
 
 	rep = nlmsg_put(skb, NETLINK_CB(in_skb).portid, nlh->nlmsg_seq,
@@ -78,18 +113,18 @@ static int myproto_diag_fill(struct sock *sk, struct sk_buff *skb,
 	if (!rep)
 		return -EMSGSIZE;
 
-	myproto_get_info(sk, &info);
 	msg = nlmsg_data(rep);
 	msg->mdiag_family = AF_MYPROTO;
 	msg->mdiag_type = sk->sk_type;
-	msg->mdiag_state = info.state;
-	msg->mdiag_shutdown = READ_ONCE(sk->sk_shutdown);
-	msg->mdiag_channel = myproto_channel(sk);
+	msg->mdiag_state = info->state;
+	msg->mdiag_shutdown = info->shutdown;
+	msg->mdiag_channel = info->channel;
+	/* Inodes of sockets have 32 bits, see get_next_ino(). */
 	msg->mdiag_ino = sock_i_ino(sk);
 	sock_diag_save_cookie(sk, msg->mdiag_cookie);
 
 	if (myproto_diag_put(sk, skb, req->mdiag_show,
-			     sk_user_ns(NETLINK_CB(in_skb).sk), &info)) {
+			     sk_user_ns(NETLINK_CB(in_skb).sk), info)) {
 		nlmsg_cancel(skb, rep);
 		return -EMSGSIZE;
 	}
@@ -102,13 +137,16 @@ struct myproto_diag_ctx {
 	loff_t	pos;
 };
 
+/* Whether @sk is wanted. What can change is looked at in @info, which is what
+ * will be told.
+ */
 static bool myproto_diag_match(const struct sock *sk,
+			       const struct myproto_info *info,
 			       const struct myproto_diag_req *req)
 {
-	return req->mdiag_states & BIT(READ_ONCE(sk->sk_state)) &&
-	       req->mdiag_types & BIT(sk->sk_type) &&
-	       (!req->mdiag_channel ||
-		req->mdiag_channel == myproto_channel(sk));
+	return (!req->mdiag_types || req->mdiag_types & BIT(sk->sk_type)) &&
+	       (!req->mdiag_states || req->mdiag_states & BIT(info->state)) &&
+	       (!req->mdiag_channel || req->mdiag_channel == info->channel);
 }
 
 static int myproto_diag_dump(struct sk_buff *skb, struct netlink_callback *cb)
@@ -116,16 +154,20 @@ static int myproto_diag_dump(struct sk_buff *skb, struct netlink_callback *cb)
 	const struct myproto_diag_req *req = nlmsg_data(cb->nlh);
 	struct myproto_diag_ctx *ctx = (void *)cb->ctx;
 	const struct net *net = sock_net(skb->sk);
+	bool peer = req->mdiag_show & MDIAG_SHOW_PEER;
+	struct myproto_info info;
 	struct sock *sk;
 
 	NL_ASSERT_CTX_FITS(struct myproto_diag_ctx);
 
 	for (sk = myproto_sockets_find(net, &ctx->pos); sk;
 	     sk = myproto_sockets_next(net, sk, &ctx->pos)) {
-		if (!myproto_diag_match(sk, req))
+		myproto_get_info(sk, &info, peer);
+		if (!myproto_diag_match(sk, &info, req))
 			continue;
 		/* With this one the next message begins. */
-		if (myproto_diag_fill(sk, skb, cb->skb, cb->nlh, NLM_F_MULTI))
+		if (myproto_diag_fill(sk, &info, skb, cb->skb, cb->nlh,
+				      NLM_F_MULTI))
 			break;
 	}
 	myproto_sockets_end(sk);
@@ -144,7 +186,7 @@ static struct sock *myproto_diag_walk(const struct net *net,
 	for (sk = myproto_sockets_find(net, &pos); sk;
 	     sk = myproto_sockets_next(net, sk, &pos)) {
 		if (req->mdiag_ino ? sock_i_ino(sk) == req->mdiag_ino :
-		    !sock_diag_check_cookie(sk, req->mdiag_cookie)) {
+		    myproto_diag_has_cookie(sk, req->mdiag_cookie)) {
 			sock_hold(sk);
 			break;
 		}
@@ -167,9 +209,7 @@ static struct sock *myproto_diag_find(const struct net *net,
 
 	if (req->mdiag_channel)
 		sk = myproto_channel_lookup(net, req->mdiag_channel);
-	else if (req->mdiag_ino ||
-		 req->mdiag_cookie[0] != MYPROTO_DIAG_NOCOOKIE ||
-		 req->mdiag_cookie[1] != MYPROTO_DIAG_NOCOOKIE)
+	else if (req->mdiag_ino || !myproto_diag_any_cookie(req))
 		sk = myproto_diag_walk(net, req);
 	else
 		return ERR_PTR(-EINVAL);
@@ -177,7 +217,8 @@ static struct sock *myproto_diag_find(const struct net *net,
 		return ERR_PTR(-ENOENT);
 
 	/* Another one may have got the inode or the channel since. */
-	if (sock_diag_check_cookie(sk, req->mdiag_cookie)) {
+	if (!myproto_diag_any_cookie(req) &&
+	    !myproto_diag_has_cookie(sk, req->mdiag_cookie)) {
 		sock_put(sk);
 		return ERR_PTR(-ESTALE);
 	}
@@ -186,7 +227,9 @@ static struct sock *myproto_diag_find(const struct net *net,
 
 static int myproto_diag_get(struct sk_buff *in_skb, const struct nlmsghdr *nlh)
 {
+	const struct myproto_diag_req *req = nlmsg_data(nlh);
 	struct net *net = sock_net(in_skb->sk);
+	struct myproto_info info;
 	struct sk_buff *skb;
 	struct sock *sk;
 	int err;
@@ -200,7 +243,8 @@ static int myproto_diag_get(struct sk_buff *in_skb, const struct nlmsghdr *nlh)
 	if (!skb)
 		goto out;
 
-	err = myproto_diag_fill(sk, skb, in_skb, nlh, 0);
+	myproto_get_info(sk, &info, req->mdiag_show & MDIAG_SHOW_PEER);
+	err = myproto_diag_fill(sk, &info, skb, in_skb, nlh, 0);
 	if (err)
 		nlmsg_free(skb);
 	else
@@ -217,13 +261,15 @@ static int myproto_diag_request(struct sk_buff *skb, struct nlmsghdr *nlh)
 	struct netlink_dump_control control = {
 		.dump	= myproto_diag_dump,
 	};
+	int err;
 
-	if (!myproto_diag_valid(nlh))
-		return -EINVAL;
+	err = myproto_diag_check(nlh);
+	if (err)
+		return err;
 	if (!(nlh->nlmsg_flags & NLM_F_DUMP))
 		return myproto_diag_get(skb, nlh);
 
-	if (req->mdiag_ino || req->mdiag_cookie[0] || req->mdiag_cookie[1])
+	if (req->mdiag_ino || !myproto_diag_any_cookie(req))
 		return -EINVAL;
 	return netlink_dump_start(sock_net(skb->sk)->diag_nlsk, skb, nlh,
 				  &control);
@@ -235,7 +281,11 @@ static int myproto_diag_destroy(struct sk_buff *skb, struct nlmsghdr *nlh)
 	struct sock *sk;
 	int err;
 
-	if (!myproto_diag_valid(nlh) || req->mdiag_show)
+	err = myproto_diag_check(nlh);
+	if (err)
+		return err;
+	/* It ends one socket, never all that match. */
+	if (req->mdiag_show || nlh->nlmsg_flags & NLM_F_DUMP)
 		return -EINVAL;
 
 	sk = myproto_diag_find(sock_net(skb->sk), nlh);

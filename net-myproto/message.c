@@ -27,15 +27,18 @@
  */
 #define MYPROTO_MESSAGE_MAX	SZ_512K
 
+/* How large the messages are that splice() sends */
+#define MYPROTO_SPLICE_MAX	SZ_64K
+
 /* Make an skb of the @len bytes in @msg. */
 static struct sk_buff *myproto_message_alloc(struct sock *sk,
+					     struct sock *peer,
 					     struct msghdr *msg, int len,
-					     const struct scm_cookie *scm,
 					     int *err)
 {
 	struct sk_buff *skb;
 
-	skb = myproto_skb_alloc(sk, msg, len, 0, scm, err);
+	skb = myproto_skb_alloc(sk, peer, msg, len, 0, err);
 	if (!skb)
 		return NULL;
 
@@ -45,12 +48,14 @@ static struct sk_buff *myproto_message_alloc(struct sock *sk,
 	return skb;
 }
 
-/* Send @msg to @peer with the credentials of @scm. Returns @len or an error. */
+/* Send the next @len bytes of @msg to @peer with the credentials of @scm.
+ * Returns @len, or an error with nothing of @msg used up: its caller may try
+ * again.
+ */
 static int myproto_message_send(struct sock *sk, struct sock *peer,
 				struct msghdr *msg, int len,
 				const struct scm_cookie *scm)
 {
-	enum skb_drop_reason reason;
 	bool waited = false;
 	struct sk_buff *skb;
 	long timeo;
@@ -67,37 +72,27 @@ static int myproto_message_send(struct sock *sk, struct sock *peer,
 			return err;
 	}
 
-	skb = myproto_message_alloc(sk, msg, len, scm, &err);
+	skb = myproto_message_alloc(sk, peer, msg, len, &err);
 	if (!skb)
 		goto out;
 
-	reason = sk_filter_reason(peer, skb);
-	if (reason) {
-		err = myproto_tx_look(sk, peer);
-		if (err && err != -EAGAIN) {
-			consume_skb(skb);
-		} else {
-			/* What the filter drops has been sent all the same. */
-			myproto_drop(peer, skb, reason);
-			err = len;
-		}
-		goto out;
-	}
-
-	while ((err = myproto_publish(sk, peer, skb)) == -EAGAIN) {
+	while ((err = myproto_publish(sk, peer, skb, scm)) == -EAGAIN) {
 		waited = true;
 		err = myproto_wait_room(sk, peer, &timeo);
 		if (err)
 			break;
 	}
-	if (err)
-		consume_skb(skb);
-	else
-		err = len;
-out:
 	/* The wake-up was for one, and there may be room for more. */
 	if (waited)
 		myproto_wake_room(peer);
+	if (!err)
+		return len;
+
+	iov_iter_revert(&msg->msg_iter, len);
+	consume_skb(skb);
+out:
+	if (err == -ENOBUFS)
+		myproto_tx_short(sk, peer);
 	return err;
 }
 
@@ -107,15 +102,20 @@ static int myproto_message_sendmsg(struct socket *sock, struct sock *peer,
 {
 	struct sock *sk = sock->sk;
 	struct scm_cookie cookie, *scm = &cookie;
-	int err;
+	int err, max;
 
 	if (READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN)
 		return -EPIPE;
-	if (len > min3(READ_ONCE(sk->sk_sndbuf), READ_ONCE(peer->sk_rcvbuf),
-		       MYPROTO_MESSAGE_MAX))
+
+	max = min3(READ_ONCE(sk->sk_sndbuf), READ_ONCE(peer->sk_rcvbuf),
+		   MYPROTO_MESSAGE_MAX);
+	/* A pipe has no messages: how much it gives at a time is chance. */
+	if (msg->msg_flags & MSG_SPLICE_PAGES)
+		len = min_t(size_t, len, min(max, MYPROTO_SPLICE_MAX));
+	if (len > max)
 		return -EMSGSIZE;
 
-	err = myproto_scm_send(sock, peer, msg, &scm);
+	err = myproto_scm_send(sock, msg, &scm);
 	if (err)
 		return err;
 	err = myproto_message_send(sk, peer, msg, len, scm);
@@ -136,8 +136,9 @@ static int myproto_message_sendmsg(struct socket *sock, struct sock *peer,
  * Return: @len, or -ENOTCONN, -EOPNOTSUPP for MSG_OOB, -EMSGSIZE when it is
  * longer than SO_SNDBUF here, SO_RCVBUF there or MYPROTO_MESSAGE_MAX, -EPIPE
  * with SIGPIPE when the peer takes no more, -EAGAIN when there is no room and
- * no time left, what a signal gives, what myproto_scm_send() says, -EFAULT,
- * or -ENOBUFS.
+ * no time left, what a signal gives, what myproto_scm_send() says, -EACCES when
+ * a security module denies it, -EFAULT, or -ENOBUFS. What comes from splice()
+ * can be sent in part.
  */
 int myproto_seqpacket_sendmsg(struct socket *sock, struct msghdr *msg,
 			      size_t len)
@@ -224,7 +225,8 @@ static struct sock *myproto_dgram_dest(struct sock *sk,
  * when the message is longer than SO_SNDBUF here, SO_RCVBUF there or
  * MYPROTO_MESSAGE_MAX, -EPIPE when one of the two has been shut down, -EAGAIN
  * when there is no room and no time left, what a signal gives, what bind() and
- * myproto_scm_send() say, -EFAULT or -ENOBUFS.
+ * myproto_scm_send() say, -EACCES when a security module denies it, -EFAULT or
+ * -ENOBUFS. What comes from splice() can be sent in part.
  */
 int myproto_dgram_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 {
@@ -303,13 +305,13 @@ static struct sk_buff *myproto_message_take(struct sock *sk, bool peek, int len,
 static struct sk_buff *myproto_message_wait(struct sock *sk, bool peek, int len,
 					    int *off, long timeo, int *err)
 {
+	DEFINE_WAIT_FUNC(wait, myproto_reader_wake);
 	struct sk_buff *skb;
-	DEFINE_WAIT(wait);
 	int why = 0;
 
 	for (;;) {
-		/* Who only peeks leaves the message to somebody else, who is
-		 * to be woken too.
+		/* model: recv_register. Who only peeks leaves the message to
+		 * somebody else, who is to be woken too.
 		 */
 		if (peek)
 			prepare_to_wait(sk_sleep(sk), &wait,
@@ -317,20 +319,28 @@ static struct sk_buff *myproto_message_wait(struct sock *sk, bool peek, int len,
 		else
 			prepare_to_wait_exclusive(sk_sleep(sk), &wait,
 						  TASK_INTERRUPTIBLE);
+		/* model: recv_take */
 		skb = myproto_message_take(sk, peek, len, off, err);
 		if (skb || *err != -EAGAIN)
 			break;
 		why = timeo ? sock_intr_errno(timeo) : -EAGAIN;
 		if (!timeo || signal_pending(current))
 			break;
+		/* model: recv_sleep */
 		timeo = schedule_timeout(timeo);
+		/* It has been woken for one message, and cannot be again. */
+		if (list_empty_careful(&wait.entry)) {
+			skb = myproto_message_take(sk, peek, len, off, err);
+			if (skb || *err != -EAGAIN)
+				return skb;
+		}
 	}
 	finish_wait(sk_sleep(sk), &wait);
 	if (skb || *err != -EAGAIN) {
-		/* A wake-up since then was for another message, and nobody
-		 * else got it: pass it on.
+		/* model: recv_pass. A wake-up since it registered was for
+		 * another message, and nobody else got it.
 		 */
-		if (!skb_queue_empty_lockless(&sk->sk_receive_queue))
+		if (!peek && !skb_queue_empty_lockless(&sk->sk_receive_queue))
 			sk->sk_data_ready(sk);
 		return skb;
 	}
@@ -400,14 +410,20 @@ static int myproto_message_copy(struct socket *sock, struct msghdr *msg,
 static int myproto_message_recvmsg(struct socket *sock, struct msghdr *msg,
 				   int len, int flags)
 {
+	struct sock *sk = sock->sk;
 	struct sk_buff *skb;
 	int off, err;
 
-	skb = myproto_message_get(sock->sk, len, flags, &off, &err);
-	if (!skb)
-		return err;
-
-	return myproto_message_copy(sock, msg, skb, off, len, flags);
+	skb = myproto_message_get(sk, len, flags, &off, &err);
+	if (skb)
+		err = myproto_message_copy(sock, msg, skb, off, len, flags);
+	/* Whether there is more, or the end: with a number of bytes, io_uring
+	 * would make one receive of several messages.
+	 */
+	if (msg->msg_get_inq)
+		msg->msg_inq = READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN ||
+			!skb_queue_empty_lockless(&sk->sk_receive_queue);
+	return err;
 }
 
 /**
@@ -420,21 +436,19 @@ static int myproto_message_recvmsg(struct socket *sock, struct msghdr *msg,
  * Context: Process context. May sleep.
  * Return: how many bytes were copied, or with MSG_TRUNC how long the message
  * is, 0 at the end of the connection, or -ENOTCONN, -EOPNOTSUPP for MSG_OOB,
- * -ECONNRESET when the peer was closed with messages unread, -EAGAIN when there
- * is no message and no time left, what a signal gives, or -EFAULT, in which
- * case the message is lost.
+ * -EAGAIN for MSG_ERRQUEUE, -ECONNRESET when the peer was closed with messages
+ * unread, -EAGAIN when there is no message and no time left, what a signal
+ * gives, or -EFAULT, in which case the message is lost.
  */
 int myproto_seqpacket_recvmsg(struct socket *sock, struct msghdr *msg,
 			      size_t len, int flags)
 {
 	struct sock *sk = sock->sk;
-	int err;
+	int err = myproto_recv_flags(flags);
 
-	if (flags & MSG_OOB)
-		err = -EOPNOTSUPP;
-	else if (!myproto_peer(sk))
+	if (!err && !myproto_peer(sk))
 		err = -ENOTCONN;
-	else
+	if (!err)
 		err = myproto_message_recvmsg(sock, msg,
 					      min_t(size_t, len, INT_MAX),
 					      flags);
@@ -452,15 +466,15 @@ int myproto_seqpacket_recvmsg(struct socket *sock, struct msghdr *msg,
  * Context: Process context. May sleep.
  * Return: how many bytes were copied, or with MSG_TRUNC how long the message
  * is, 0 when there is none and none will come after shutdown(), or -EOPNOTSUPP
- * for MSG_OOB, -EAGAIN when there is no message and no time left, what a signal
- * gives, or -EFAULT, in which case the message is lost.
+ * for MSG_OOB, -EAGAIN for MSG_ERRQUEUE, or when there is no message and no
+ * time left, what a signal gives, or -EFAULT, in which case the message is lost.
  */
 int myproto_dgram_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 			  int flags)
 {
-	int err = -EOPNOTSUPP;
+	int err = myproto_recv_flags(flags);
 
-	if (!(flags & MSG_OOB))
+	if (!err)
 		err = myproto_message_recvmsg(sock, msg,
 					      min_t(size_t, len, INT_MAX),
 					      flags);

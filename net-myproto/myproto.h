@@ -49,10 +49,18 @@ struct seq_file;
  * nothing waits at the sender, that one is free for readers, under the socket
  * lock alone.
  *
- * A sender that finds no room sleeps at its own socket, where shutdown() finds
- * it too, and leaves a relay at the receiver's room_wait, see
- * myproto_relay_init(). The lock of room_wait nests inside the queue lock of
- * the sender, and is held while the relays call sk_write_space().
+ * Who waits for what: threads that wait for data, and whoever polls, are on the
+ * wait queue of their socket, sk_sleep(). A thread that waits for room is on
+ * room_wait of the receiver. A socket that is polled for room leaves a relay
+ * there, see myproto_relay_init(), which wakes its own wait queue. So room wakes
+ * a thread that waits for room, data one that waits for data, and neither takes
+ * the wake-up of a poller. Comments that begin with "model:" name the steps of
+ * the model in which all orders of these steps have been searched for one that
+ * leaves somebody asleep.
+ *
+ * The lock of room_wait nests inside the queue lock of the sender, and is held
+ * while the relays call sk_write_space(). How many relays there are is up to
+ * unprivileged programs, as with the peer_wait of AF_UNIX.
  *
  * All sockets are in a table for those who want to see what there is, from when
  * they are made until they are closed, bound or not. Its locks, one for each
@@ -66,8 +74,8 @@ struct seq_file;
  * connected until it is itself closed: so a socket can be used by its peer
  * after it was closed, and what is written there says that it was. The peer of
  * a SOCK_DGRAM socket, with a reference too, is the one that it is associated
- * with. That can change, under the queue lock, so others read it under RCU and
- * sockets of this type are freed by RCU.
+ * with. That can change, under the queue lock, so others read it under RCU. All
+ * sockets are freed by RCU.
  *
  * A connection that waits for accept() belongs to the listening socket, which
  * closes it when it is closed itself. A file that is open keeps its socket from
@@ -143,9 +151,6 @@ struct myproto_key {
  *	under the queue lock
  * @rx_read: how many of them have been read; written under the socket lock if
  *	it is a stream, the queue lock otherwise
- * @rx_full: the receive buffer of a stream was full, and less than half of it
- *	has become free since; written under the queue lock, see
- *	myproto_rx_takes()
  * @aborted: it has been aborted, or its peer has, see myproto_abort(); written
  *	under the queue lock
  * @line_in: how many bytes have been put into @line in all, modulo 2^8; written
@@ -156,9 +161,8 @@ struct myproto_key {
  *	than what a reader has taken over, without credentials, and not charged
  *
  * The channel table holds no reference: a socket leaves it when it is closed,
- * before the last reference is gone, and is freed after a grace period. Whoever
- * finds a socket there does so under RCU and takes a reference, unless there
- * are none left.
+ * before the last reference is gone. Whoever finds a socket there does so under
+ * RCU and takes a reference, unless there are none left.
  */
 struct myproto_sock {
 	struct sock		sk;
@@ -172,7 +176,6 @@ struct myproto_sock {
 	u32			rx_waiting;
 	u32			rx_total;
 	u32			rx_read;
-	bool			rx_full;
 	bool			aborted;
 	u8			line_in;
 	u8			line_out;
@@ -180,18 +183,33 @@ struct myproto_sock {
 };
 
 /**
- * struct myproto_cb - what goes with data, in the cb[] of an skb
- * @pid: the sender's process, with a reference, or NULL when it is not told
+ * struct myproto_cred - who sent something
+ * @pid: the process, or NULL when it is not told
  * @uid: its user ID, if it is
  * @gid: its group ID
+ */
+struct myproto_cred {
+	struct pid	*pid;
+	kuid_t		uid;
+	kgid_t		gid;
+};
+
+static inline bool myproto_cred_eq(const struct myproto_cred *a,
+				   const struct myproto_cred *b)
+{
+	return a->pid == b->pid && uid_eq(a->uid, b->uid) &&
+	       gid_eq(a->gid, b->gid);
+}
+
+/**
+ * struct myproto_cb - what goes with data, in the cb[] of an skb
+ * @cred: who sent it; has a reference to the process
  * @channel: of a message, the sender's channel, or 0 if it has none
  * @read: of a stream, how many bytes of it have been read
  * @eor: of a message, whether it was sent with MSG_EOR
  */
 struct myproto_cb {
-	struct pid	*pid;
-	kuid_t		uid;
-	kgid_t		gid;
+	struct myproto_cred	cred;
 	union {
 		u32	channel;
 		u32	read;
@@ -212,6 +230,10 @@ static inline u32 myproto_channel(const struct sock *sk)
  * myproto_peer - the other end of a connection
  * @sk: a socket that cannot be closed meanwhile, and not of type SOCK_DGRAM
  *
+ * The peer of a connection is set once, and only close() takes it away. The
+ * caller's file keeps @sk from being closed, and so the reference that @sk
+ * holds protects the peer.
+ *
  * Context: Any.
  * Return: the peer, which stays at least as long as @sk is not closed, or NULL
  * when @sk is not connected.
@@ -219,7 +241,8 @@ static inline u32 myproto_channel(const struct sock *sk)
 static inline struct sock *myproto_peer(const struct sock *sk)
 {
 	return rcu_dereference_check(myproto_sk(sk)->peer,
-				     sk->sk_type != SOCK_DGRAM);
+				     sk->sk_type != SOCK_DGRAM &&
+				     !sock_flag(sk, SOCK_DEAD));
 }
 
 /**
@@ -260,37 +283,68 @@ static inline u32 myproto_peer_channel(const struct sock *sk)
  * @sk: the receiver
  *
  * It does while there is any room, and takes the whole then, so that what is
- * charged can exceed the buffer once. When the buffer of a stream is full, half
- * of it must become free first, or sender and reader would wake one another for
- * each piece.
+ * charged can exceed the buffer once.
  *
  * Context: Any.
  * Return: whether it does, if it has not been shut down.
  */
 static inline bool myproto_rx_takes(const struct sock *sk)
 {
+	return READ_ONCE(sk->sk_rcvbuf) > sk_rmem_alloc_get(sk);
+}
+
+/**
+ * myproto_rx_writable - whether who waits for room at a socket is to be woken
+ * @sk: the receiver
+ *
+ * Half of the buffer of a stream must be free for that, or sender and reader
+ * would wake one another for each piece. Nothing of this is stored: what a
+ * sender waits for and what poll() tells a reader by is the same, so that they
+ * do not wait for one another.
+ *
+ * Context: Any.
+ * Return: whether poll() says so, if the receiver has not been shut down.
+ */
+static inline bool myproto_rx_writable(const struct sock *sk)
+{
 	int rcvbuf = READ_ONCE(sk->sk_rcvbuf);
 	int room = rcvbuf - sk_rmem_alloc_get(sk);
 
-	/* Pairs with smp_wmb() in myproto_tx_state(). */
-	smp_rmb();
-	if (READ_ONCE(myproto_sk(sk)->rx_full))
-		return room >= rcvbuf / 2;
-	return room > 0;
+	return sk->sk_type == SOCK_STREAM ? room >= rcvbuf / 2 : room > 0;
+}
+
+/**
+ * myproto_wants_cred - whether a receiver is to be told who sent something
+ * @sk: the sender
+ * @peer: the receiver
+ *
+ * That is so when either side has SO_PASSCRED set, or may set it before it
+ * reads because it has not been accepted yet.
+ *
+ * Context: Any; it may change at any time.
+ * Return: whether it is.
+ */
+static inline bool myproto_wants_cred(const struct sock *sk,
+				      const struct sock *peer)
+{
+	/* First: once it is accepted, it may set the option. */
+	if (!smp_load_acquire(&peer->sk_socket))
+		return true;
+	return READ_ONCE(sk->sk_scm_recv_flags) ||
+	       READ_ONCE(peer->sk_scm_recv_flags);
 }
 
 /**
  * myproto_line_suits - whether something may go to the line of a socket
  * @sk: the receiver
- * @scm: the credentials that go with it, or NULL
+ * @cred: whether it is to be told who sent it
  *
  * Context: Any; it may change at any time.
  * Return: whether it may: the line has no place for who sent it and when.
  */
-static inline bool myproto_line_suits(const struct sock *sk,
-				      const struct scm_cookie *scm)
+static inline bool myproto_line_suits(const struct sock *sk, bool cred)
 {
-	return !scm && !(READ_ONCE(sk->sk_flags) & SK_FLAGS_TIMESTAMP);
+	return !cred && !(READ_ONCE(sk->sk_flags) & SK_FLAGS_TIMESTAMP);
 }
 
 /**
@@ -330,32 +384,47 @@ static inline void myproto_rx_done(struct sock *sk, int copied, int freed)
 		atomic_sub(freed, &sk->sk_rmem_alloc);
 }
 
+/* What recvmsg() has to say to @flags, for sockets of every type: there is no
+ * error queue, and who asks for it must not get data.
+ */
+static inline int myproto_recv_flags(int flags)
+{
+	if (flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	return flags & MSG_ERRQUEUE ? -EAGAIN : 0;
+}
+
 /**
- * struct myproto_info - what is told of a socket
+ * struct myproto_info - a snapshot of a socket, see myproto_get_info()
+ * @channel: its channel, or 0 if it has none
  * @rqueue: how many bytes it has been sent and has not read; if it listens, how
  *	many connections wait for accept()
  * @wqueue: how many bytes the peer has not read, 0 with SOCK_DGRAM; if it
  *	listens, the backlog
+ * @memory: how many bytes are charged to it
  * @peer_channel: the peer's channel, or 0 if it has none or there is no peer
  * @peer_ino: the inode of its socket, or 0 if it has been closed or waits for
  *	accept()
- * @peer_cookie: its cookie
- * @has_peer: whether there is a peer
+ * @peer_cookie: its cookie, if that was asked for
+ * @has_peer: whether there is a peer; only if @state is TCP_ESTABLISHED
  * @state: TCP_CLOSE, TCP_LISTEN or TCP_ESTABLISHED
+ * @shutdown: RCV_SHUTDOWN, SEND_SHUTDOWN or both
  */
 struct myproto_info {
+	u32	channel;
 	u32	rqueue;
 	u32	wqueue;
+	int	memory;
 	u32	peer_channel;
 	u32	peer_ino;
 	u32	peer_cookie[2];
 	bool	has_peer;
 	u8	state;
+	u8	shutdown;
 };
 
 /* af_myproto.c */
-struct sock *myproto_sk_alloc(struct net *net, struct socket *sock, int type,
-			      int kern);
+struct sock *myproto_sk_clone(struct sock *listener);
 
 /* channel.c */
 int myproto_channel_init(void);
@@ -367,6 +436,8 @@ int myproto_channel_autobind(struct sock *sk, u32 channel);
 struct sock *myproto_channel_lookup(const struct net *net, u32 channel);
 void myproto_channel_unbind(struct sock *sk);
 #if IS_ENABLED(CONFIG_KUNIT)
+extern struct rhashtable myproto_table;
+int myproto_table_insert(struct myproto_sock *msk);
 int myproto_channel_insert_any(struct sock *sk, u32 first, u32 last);
 #endif
 
@@ -387,36 +458,31 @@ __poll_t myproto_poll(struct file *file, struct socket *sock,
 void myproto_set_peercred(struct sock *sk);
 void myproto_copy_peercred(struct sock *sk, struct sock *from);
 int __myproto_scm_send(struct socket *sock, struct msghdr *msg,
-		       struct scm_cookie **scm, bool wanted);
+		       struct scm_cookie **scm);
 void myproto_scm_recv(struct socket *sock, struct msghdr *msg,
 		      struct sk_buff *skb, int flags);
-void myproto_skb_set_scm(struct sk_buff *skb, const struct scm_cookie *scm);
+struct myproto_cred myproto_send_cred(const struct sock *sk,
+				      const struct sock *peer,
+				      const struct scm_cookie *scm);
+void myproto_skb_set_cred(struct sk_buff *skb,
+			  const struct myproto_cred *cred);
 
 /**
- * myproto_scm_send - see which credentials go with what is sent
+ * myproto_scm_send - see which credentials a sender names
  * @sock: the sender
- * @peer: the receiver
  * @msg: what is sent
  * @scm: where to store them, for the caller to give up with scm_destroy();
  *	becomes NULL if there are none
- *
- * Credentials go with it when either side has SO_PASSCRED (or SO_PASSSEC) set,
- * or may set it before it reads because it has not been accepted yet, or when
- * the sender names them.
  *
  * Context: Process context. May sleep.
  * Return: 0, -EINVAL for a control message that is not known, SCM_RIGHTS among
  * it, or not well formed, -EPERM for the credentials of others, or -ESRCH.
  */
-static inline int myproto_scm_send(struct socket *sock, const struct sock *peer,
-				   struct msghdr *msg, struct scm_cookie **scm)
+static inline int myproto_scm_send(struct socket *sock, struct msghdr *msg,
+				   struct scm_cookie **scm)
 {
-	bool wanted = READ_ONCE(sock->sk->sk_scm_recv_flags) ||
-		      READ_ONCE(peer->sk_scm_recv_flags) ||
-		      !READ_ONCE(peer->sk_socket);
-
-	if (wanted || msg->msg_controllen)
-		return __myproto_scm_send(sock, msg, scm, wanted);
+	if (msg->msg_controllen)
+		return __myproto_scm_send(sock, msg, scm);
 
 	*scm = NULL;
 	return 0;
@@ -452,17 +518,38 @@ static inline void myproto_proc_unregister(struct net *net)
 #endif
 
 /* queue.c */
+int myproto_reader_wake(wait_queue_entry_t *entry, unsigned int mode, int flags,
+			void *key);
 void myproto_relay_init(wait_queue_entry_t *relay, struct sock *sk);
 void myproto_relay_del(wait_queue_entry_t *relay, struct sock *peer);
 int myproto_wait_room(struct sock *sk, struct sock *peer, long *timeo);
 void myproto_wake_room(struct sock *sk);
-struct sk_buff *myproto_skb_alloc(struct sock *sk, struct msghdr *msg, int len,
-				  int size, const struct scm_cookie *scm,
+#ifdef CONFIG_MEMCG
+struct mem_cgroup *myproto_charge_begin(const struct sock *sk,
+					const struct sock *peer, gfp_t *gfp);
+void myproto_charge_end(struct mem_cgroup *old);
+#else
+static inline struct mem_cgroup *myproto_charge_begin(const struct sock *sk,
+						      const struct sock *peer,
+						      gfp_t *gfp)
+{
+	*gfp = sk->sk_allocation;
+	return NULL;
+}
+
+static inline void myproto_charge_end(struct mem_cgroup *old)
+{
+}
+#endif
+
+struct sk_buff *myproto_skb_alloc(struct sock *sk, struct sock *peer,
+				  struct msghdr *msg, int len, int size,
 				  int *err);
 int myproto_skb_read(const struct sk_buff *skb, int off, struct msghdr *msg,
 		     int len);
-int myproto_tx_look(const struct sock *sk, struct sock *peer);
-int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb);
+void myproto_tx_short(struct sock *sk, struct sock *peer);
+int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb,
+		    const struct scm_cookie *scm);
 u32 myproto_tail_size(const struct sock *sk);
 int myproto_publish_small(struct sock *sk, struct sock *peer, const void *data,
 			  int len, const struct scm_cookie *scm, int *size);
@@ -480,7 +567,8 @@ struct sock *myproto_sockets_find(const struct net *net, loff_t *pos);
 struct sock *myproto_sockets_next(const struct net *net, struct sock *sk,
 				  loff_t *pos);
 void myproto_sockets_end(const struct sock *sk);
-void myproto_get_info(struct sock *sk, struct myproto_info *info);
+void myproto_get_info(struct sock *sk, struct myproto_info *info,
+		      bool cookie);
 
 /* stream.c */
 int myproto_stream_sendmsg(struct socket *sock, struct msghdr *msg,

@@ -59,12 +59,11 @@ static int myproto_seq_show(struct seq_file *seq, void *v)
 		return 0;
 	}
 
-	myproto_get_info(sk, &info);
+	myproto_get_info(sk, &info, false);
 	seq_printf(seq,
 		   "%-4u %02X %-10u %-10u %-10u %-10u %-10d %-10u %-10u %llu\n",
-		   sk->sk_type, info.state, myproto_channel(sk),
-		   info.peer_channel, info.rqueue, info.wqueue,
-		   sk_rmem_alloc_get(sk), sk_drops_read(sk),
+		   sk->sk_type, info.state, info.channel, info.peer_channel,
+		   info.rqueue, info.wqueue, info.memory, sk_drops_read(sk),
 		   from_kuid_munged(seq_user_ns(seq), sk_uid(sk)),
 		   sock_i_ino(sk));
 	return 0;

@@ -3,8 +3,12 @@
 
 #include <linux/errno.h>
 #include <linux/gfp.h>
+#include <linux/filter.h>
+#include <linux/memcontrol.h>
 #include <linux/minmax.h>
 #include <linux/net.h>
+#include <linux/poll.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/skbuff.h>
@@ -27,26 +31,45 @@
 /* How much an skb holds that others will be added to */
 #define MYPROTO_TAIL_SIZE	SKB_WITH_OVERHEAD(SZ_4K)
 
+/**
+ * myproto_reader_wake - wake a thread that waits for data
+ * @entry: its entry on the wait queue of its socket
+ * @mode: see autoremove_wake_function()
+ * @flags: the same
+ * @key: the events, or NULL when the state of the socket has changed
+ *
+ * Return: 0 when the wake-up is for somebody else: room at the peer.
+ */
+int myproto_reader_wake(wait_queue_entry_t *entry, unsigned int mode, int flags,
+			void *key)
+{
+	if (key && !(key_to_poll(key) & (EPOLLIN | EPOLLERR)))
+		return 0;
+	return autoremove_wake_function(entry, mode, flags, key);
+}
+
+/* The same for a thread that waits for room, at its own socket: it wants to
+ * know when that is shut down, and of nothing that has a key.
+ */
+static int myproto_state_wake(wait_queue_entry_t *entry, unsigned int mode,
+			      int flags, void *key)
+{
+	return key ? 0 : default_wake_function(entry, mode, flags, key);
+}
+
+/* model: relay_fire. Whoever polls puts it back. */
 static int myproto_relay_wake(wait_queue_entry_t *entry, unsigned int mode,
 			      int flags, void *key)
 {
 	struct sock *sk = entry->private;
 
-	/* Who polls puts it back; who sleeps keeps its place, but one wake-up
-	 * is enough for it.
-	 */
-	if (!(entry->flags & WQ_FLAG_EXCLUSIVE))
-		list_del_init(&entry->entry);
-	else if (entry->flags & WQ_FLAG_WOKEN)
-		return 0;
-
-	entry->flags |= WQ_FLAG_WOKEN;
+	list_del_init(&entry->entry);
 	sk->sk_write_space(sk);
 	return 1;
 }
 
 /**
- * myproto_relay_init - prepare a relay, which wakes a sender when there is room
+ * myproto_relay_init - prepare a relay, which wakes pollers when there is room
  * @relay: the relay, to be left at a receiver's room_wait
  * @sk: the sender, whose sk_write_space() is called
  *
@@ -62,27 +85,19 @@ void myproto_relay_init(wait_queue_entry_t *relay, struct sock *sk)
 	INIT_LIST_HEAD(&relay->entry);
 }
 
-/* Have @relay at @peer's room_wait, for one more wake-up. It is only then that
- * the caller may look whether there is room.
+/* Have @relay at @peer's room_wait, for one wake-up. It is only then that the
+ * caller may look whether there is room.
  */
-static void myproto_relay_add(wait_queue_entry_t *relay, struct sock *peer,
-			      bool exclusive)
+static void myproto_relay_add(wait_queue_entry_t *relay, struct sock *peer)
 {
 	wait_queue_head_t *wait = &myproto_sk(peer)->room_wait;
 
 	spin_lock_irq(&wait->lock);
-	relay->flags &= ~WQ_FLAG_WOKEN;
-	if (!list_empty(&relay->entry))
-		;
-	else if (exclusive)
-		__add_wait_queue_entry_tail_exclusive(wait, relay);
-	else
+	if (list_empty(&relay->entry))
 		__add_wait_queue(wait, relay);
 	spin_unlock_irq(&wait->lock);
 
-	/* Pairs with wq_has_sleeper() of who has made room, and with
-	 * skwq_has_sleeper() of who has shut the sender down.
-	 */
+	/* Pairs with wq_has_sleeper() in myproto_wake_room(). */
 	smp_mb();
 }
 
@@ -111,9 +126,7 @@ void myproto_relay_del(wait_queue_entry_t *relay, struct sock *peer)
  */
 static int myproto_tx_state(const struct sock *sk, struct sock *peer)
 {
-	struct myproto_sock *mpeer = myproto_sk(peer);
 	const struct sock *other;
-	bool takes;
 
 	if (peer->sk_shutdown & RCV_SHUTDOWN)
 		return peer->sk_type == SOCK_DGRAM &&
@@ -123,26 +136,11 @@ static int myproto_tx_state(const struct sock *sk, struct sock *peer)
 	if (other && other != sk)
 		return -EPERM;
 
-	takes = myproto_rx_takes(peer);
-	if (mpeer->rx_full == takes && peer->sk_type == SOCK_STREAM) {
-		WRITE_ONCE(mpeer->rx_full, !takes);
-		/* Before more is charged. Pairs with smp_rmb() of
-		 * myproto_rx_takes(): who sees the charge sees this.
-		 */
-		smp_wmb();
-	}
-	return takes ? 0 : -EAGAIN;
+	return myproto_rx_takes(peer) ? 0 : -EAGAIN;
 }
 
-/**
- * myproto_tx_look - look whether a send could succeed now
- * @sk: the sender
- * @peer: the receiver, with a reference held by the caller or by @sk
- *
- * Context: Process context.
- * Return: what myproto_publish() would return.
- */
-int myproto_tx_look(const struct sock *sk, struct sock *peer)
+/* What myproto_publish() would return now. */
+static int myproto_tx_look(const struct sock *sk, struct sock *peer)
 {
 	int err;
 
@@ -152,11 +150,12 @@ int myproto_tx_look(const struct sock *sk, struct sock *peer)
 	return err;
 }
 
-/* Look whether @sk could send to its peer. If it would have to wait, -EAGAIN,
- * then sk_write_space() says when it no longer would. This is about the peer
- * @want alone, unless that is NULL: of others it says -EAGAIN and no more.
+/* Have sk_write_space() called when there is room at the peer of @sk, and look
+ * whether there is, model: poll_arm. This is about the peer @want alone, unless
+ * that is NULL: of others it says -EAGAIN and no more. Says -EAGAIN too when
+ * @half is set and there is less room than poll() asks for.
  */
-static int myproto_tx_arm(struct sock *sk, const struct sock *want)
+static int myproto_tx_arm(struct sock *sk, const struct sock *want, bool half)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 	struct sock *peer;
@@ -171,15 +170,33 @@ static int myproto_tx_arm(struct sock *sk, const struct sock *want)
 		peer = NULL;
 	if (peer) {
 		sock_hold(peer);
-		myproto_relay_add(&msk->room_relay, peer, false);
+		myproto_relay_add(&msk->room_relay, peer);
 	}
 	spin_unlock(&sk->sk_receive_queue.lock);
 	if (!peer)
 		return want ? -EAGAIN : 0;
 
 	err = myproto_tx_look(sk, peer);
+	if (!err && half && !myproto_rx_writable(peer))
+		err = -EAGAIN;
 	sock_put(peer);
 	return err;
+}
+
+/**
+ * myproto_tx_short - a send has ended for a lack of memory
+ * @sk: the sender
+ * @peer: the receiver
+ *
+ * It may have been short, and then its caller waits for room as after -EAGAIN.
+ * If there is room already, perhaps nobody will make any: so tell at once.
+ *
+ * Context: Process context.
+ */
+void myproto_tx_short(struct sock *sk, struct sock *peer)
+{
+	if (myproto_tx_arm(sk, peer, false) != -EAGAIN)
+		sk->sk_write_space(sk);
 }
 
 /**
@@ -201,23 +218,32 @@ bool myproto_writable(struct sock *sk)
 
 	rcu_read_lock();
 	peer = rcu_dereference(myproto_sk(sk)->peer);
-	room = !peer || myproto_rx_takes(peer);
+	room = !peer || myproto_rx_writable(peer);
 	rcu_read_unlock();
 
-	return room || myproto_tx_arm(sk, NULL) != -EAGAIN;
+	/* model: poll_check */
+	return room || myproto_tx_arm(sk, NULL, true) != -EAGAIN;
 }
 
 /* Sleep until @sk can send to @peer or has to give up. */
 static int myproto_sleep_room(struct sock *sk, struct sock *peer, long *timeo)
 {
-	DEFINE_WAIT_FUNC(wait, woken_wake_function);
-	wait_queue_entry_t relay;
+	wait_queue_head_t *room = &myproto_sk(peer)->room_wait;
+	/* It keeps its place while it waits. When it is awake already, the
+	 * wake-up goes to the next one.
+	 */
+	DEFINE_WAIT_FUNC(wait, default_wake_function);
+	DEFINE_WAIT_FUNC(state, myproto_state_wake);
 	int err;
 
-	myproto_relay_init(&relay, sk);
-	add_wait_queue(sk_sleep(sk), &wait);
+	add_wait_queue(sk_sleep(sk), &state);
 	for (;;) {
-		myproto_relay_add(&relay, peer, true);
+		/* model: send_register. Pairs with wq_has_sleeper() in
+		 * myproto_wake_room() and skwq_has_sleeper() of who shuts @sk
+		 * down.
+		 */
+		prepare_to_wait_exclusive(room, &wait, TASK_INTERRUPTIBLE);
+		/* model: send_check */
 		if (READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN) {
 			err = -EPIPE;
 			break;
@@ -229,14 +255,11 @@ static int myproto_sleep_room(struct sock *sk, struct sock *peer, long *timeo)
 			err = sock_intr_errno(*timeo);
 			break;
 		}
-		*timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, *timeo);
+		/* model: send_sleep */
+		*timeo = schedule_timeout(*timeo);
 	}
-	myproto_relay_del(&relay, peer);
-	remove_wait_queue(sk_sleep(sk), &wait);
-
-	/* The wake-up was for one: when it is of no use here, pass it on. */
-	if (err)
-		myproto_wake_room(peer);
+	finish_wait(room, &wait);
+	remove_wait_queue(sk_sleep(sk), &state);
 	return err;
 }
 
@@ -247,7 +270,8 @@ static int myproto_sleep_room(struct sock *sk, struct sock *peer, long *timeo)
  * @timeo: how many jiffies to wait at most; what is left is stored there
  *
  * If it returns -EAGAIN and @peer is the peer of @sk, then sk_write_space()
- * will tell when there is room.
+ * will tell when there is room. Whatever it returns, the caller has been given
+ * a wake-up that was for one sender, and calls myproto_wake_room() at its end.
  *
  * Context: Process context. May sleep.
  * Return: 0 when there was room, -EAGAIN when there was no time left, what a
@@ -262,7 +286,7 @@ int myproto_wait_room(struct sock *sk, struct sock *peer, long *timeo)
 	else
 		err = myproto_tx_look(sk, peer);
 
-	return err == -EAGAIN ? myproto_tx_arm(sk, peer) : err;
+	return err == -EAGAIN ? myproto_tx_arm(sk, peer, false) : err;
 }
 
 /**
@@ -270,7 +294,7 @@ int myproto_wait_room(struct sock *sk, struct sock *peer, long *timeo)
  * @sk: the receiver
  *
  * Wakes all who poll, and one of those who sleep, who calls this again when it
- * has sent.
+ * has sent, or has given up. Model: recv_wake, send_pass.
  *
  * Context: Process context, with no lock held that a wake-up might take.
  */
@@ -278,9 +302,60 @@ void myproto_wake_room(struct sock *sk)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 
-	if (myproto_rx_takes(sk) && wq_has_sleeper(&msk->room_wait))
+	if (myproto_rx_writable(sk) && wq_has_sleeper(&msk->room_wait))
 		wake_up_interruptible(&msk->room_wait);
 }
+
+#ifdef CONFIG_MEMCG
+/**
+ * myproto_charge_begin - have the memory cgroup of a receiver pay
+ * @sk: who allocates
+ * @peer: the receiver
+ * @gfp: how to allocate, is stored here
+ *
+ * A receiver pays for what it is sent. The sender pays as long as @peer takes
+ * no more, for what it will hold while it waits, and until accept(), since there
+ * is no receiver yet. It does also where the memory controller does not know
+ * whose a socket is: with cgroup v1, or cgroup.memory=nosocket. A receiver in
+ * the root cgroup pays nothing.
+ *
+ * Context: Process context.
+ * Return: what to give to myproto_charge_end(), soon.
+ */
+struct mem_cgroup *myproto_charge_begin(const struct sock *sk,
+					const struct sock *peer, gfp_t *gfp)
+{
+	/* Pairs with smp_wmb() in myproto_accept(). */
+	bool accepted = smp_load_acquire(&peer->sk_socket);
+	/* Once it is set it stays as long as @peer. */
+	struct mem_cgroup *memcg = mem_cgroup_from_sk(peer);
+
+	*gfp = sk->sk_allocation;
+	if (!accepted || !myproto_rx_takes(peer))
+		return current->active_memcg;
+
+	if (memcg) {
+		/* Reclaim in the cgroup of somebody else has to end soon. */
+		*gfp = (*gfp & ~__GFP_RETRY_MAYFAIL) | __GFP_NORETRY;
+		return set_active_memcg(memcg);
+	}
+	if (mem_cgroup_sockets_enabled &&
+	    cgroup_subsys_on_dfl(memory_cgrp_subsys))
+		*gfp &= ~__GFP_ACCOUNT;
+	return current->active_memcg;
+}
+
+/**
+ * myproto_charge_end - undo myproto_charge_begin()
+ * @old: what that returned
+ *
+ * Context: Process context.
+ */
+void myproto_charge_end(struct mem_cgroup *old)
+{
+	set_active_memcg(old);
+}
+#endif
 
 /* Count @len bytes that @sk is sent, before it can read them. Called with its
  * queue lock held.
@@ -302,7 +377,7 @@ static bool myproto_rx_ready(const struct sock *sk)
 
 	return sk->sk_type != SOCK_STREAM || msk->rx_waiting ||
 	       myproto_inq(sk) >= READ_ONCE(sk->sk_rcvlowat) ||
-	       !myproto_rx_takes(sk);
+	       !myproto_rx_writable(sk);
 }
 
 /* Copy what @skb has room for. The pages are not highmem, and so a whole
@@ -325,8 +400,7 @@ static int myproto_fill_pages(struct sk_buff *skb, struct iov_iter *from)
 /* Make an skb with @len bytes in pages: in few of them, as large as are cheap
  * to get, so that the last is not cut down to what is left.
  */
-static struct sk_buff *myproto_skb_alloc_pages(struct msghdr *msg, int len,
-					       gfp_t gfp, int *err)
+static struct sk_buff *myproto_skb_alloc_pages(int len, gfp_t gfp, int *err)
 {
 	int rest = len % MYPROTO_FRAG_SIZE, size = len - rest;
 	struct sk_buff *skb;
@@ -345,50 +419,51 @@ static struct sk_buff *myproto_skb_alloc_pages(struct msghdr *msg, int len,
 
 	skb->len = size;
 	skb->data_len = size;
-	*err = pskb_trim(skb, len);
-	if (!*err)
-		*err = myproto_fill_pages(skb, &msg->msg_iter);
+	/* It is not shared, and so this does not fail. */
+	pskb_trim(skb, len);
 	return skb;
 }
 
 /**
  * myproto_skb_alloc - make an skb of what is sent
  * @sk: the sender
+ * @peer: the receiver, who pays
  * @msg: the data
  * @len: how many bytes of it
  * @size: how many bytes the skb shall have room for at least, if it is linear
- * @scm: the credentials that go with it, or NULL
  * @err: where to store the error
  *
  * Context: Process context. May sleep.
  * Return: the skb, or NULL with -ENOBUFS or -EFAULT in @err.
  */
-struct sk_buff *myproto_skb_alloc(struct sock *sk, struct msghdr *msg, int len,
-				  int size, const struct scm_cookie *scm,
+struct sk_buff *myproto_skb_alloc(struct sock *sk, struct sock *peer,
+				  struct msghdr *msg, int len, int size,
 				  int *err)
 {
+	bool pages = len > MYPROTO_LINEAR_MAX;
 	size_t left = msg_data_left(msg);
+	struct mem_cgroup *old;
 	struct sk_buff *skb;
+	gfp_t gfp;
 
 	*err = -ENOBUFS;
-	if (len > MYPROTO_LINEAR_MAX) {
-		skb = myproto_skb_alloc_pages(msg, len, sk->sk_allocation, err);
-		if (!skb)
-			return NULL;
-	} else {
-		skb = alloc_skb(max(len, size), sk->sk_allocation);
-		if (!skb)
-			return NULL;
+	old = myproto_charge_begin(sk, peer, &gfp);
+	skb = pages ? myproto_skb_alloc_pages(len, gfp, err) :
+		      alloc_skb(max(len, size), gfp);
+	myproto_charge_end(old);
+	if (!skb)
+		return NULL;
+
+	if (pages)
+		*err = myproto_fill_pages(skb, &msg->msg_iter);
+	else
 		*err = copy_from_iter_full(__skb_put(skb, len), len,
 					   &msg->msg_iter) ? 0 : -EFAULT;
-	}
 	if (*err) {
 		iov_iter_revert(&msg->msg_iter, left - msg_data_left(msg));
 		consume_skb(skb);
 		return NULL;
 	}
-	if (scm)
-		myproto_skb_set_scm(skb, scm);
 	return skb;
 }
 
@@ -412,29 +487,60 @@ int myproto_skb_read(const struct sk_buff *skb, int off, struct msghdr *msg,
 		0 : -EFAULT;
 }
 
+/* What becomes of @skb, which the filter of @peer or a security module has not
+ * let in. What the filter drops has been sent all the same; for other reasons
+ * it is the caller's, to say so.
+ */
+static int myproto_filtered(struct sock *peer, struct sk_buff *skb,
+			    enum skb_drop_reason reason)
+{
+	switch (reason) {
+	case SKB_DROP_REASON_SOCKET_FILTER:
+		myproto_drop(peer, skb, reason);
+		return 0;
+	case SKB_DROP_REASON_PFMEMALLOC:
+		return -ENOBUFS;
+	default:
+		return -EACCES;
+	}
+}
+
 /**
  * myproto_publish - give an skb to a socket
  * @sk: the sender
  * @peer: the receiver
  * @skb: what is sent; the receiver's if it returns 0
+ * @scm: the credentials that the sender names, or NULL
+ *
+ * Who is told about the sender, and whether the filter of @peer lets a message
+ * in, is decided at the moment when it is queued.
  *
  * Context: Process context.
  * Return: 0, -EAGAIN when @peer has no room, -EPIPE when it takes no more,
- * -ECONNREFUSED instead when it is a closed SOCK_DGRAM socket, or -EPERM when
- * it is associated with another one.
+ * -ECONNREFUSED instead when it is a closed SOCK_DGRAM socket, -EPERM when it
+ * is associated with another one, -EACCES when a security module denies it, or
+ * -ENOBUFS when @skb is of memory that is kept for other uses.
  */
-int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb)
+int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb,
+		    const struct scm_cookie *scm)
 {
 	struct sk_buff_head *queue = &peer->sk_receive_queue;
+	enum skb_drop_reason reason = SKB_NOT_DROPPED_YET;
+	struct myproto_cred cred;
 	bool ready = false;
 	int err;
 
 	if (READ_ONCE(peer->sk_flags) & SK_FLAGS_TIMESTAMP)
 		__net_timestamp(skb);
 
+	/* model: send_enqueue */
 	spin_lock(&queue->lock);
 	err = myproto_tx_state(sk, peer);
-	if (!err) {
+	if (!err && peer->sk_type != SOCK_STREAM)
+		reason = sk_filter_reason(peer, skb);
+	if (!err && !reason) {
+		cred = myproto_send_cred(sk, peer, scm);
+		myproto_skb_set_cred(skb, &cred);
 		sock_skb_set_dropcount(peer, skb);
 		atomic_add(skb->truesize, &peer->sk_rmem_alloc);
 		myproto_rx_count(peer, skb->len);
@@ -443,9 +549,10 @@ int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb)
 	}
 	spin_unlock(&queue->lock);
 
+	/* model: send_wake */
 	if (ready)
 		peer->sk_data_ready(peer);
-	return err;
+	return reason ? myproto_filtered(peer, skb, reason) : err;
 }
 
 /* Whether what is sent to @sk now may become one with what is in @skb: it is
@@ -453,16 +560,11 @@ int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb)
  */
 static bool myproto_skb_mergeable(const struct sock *sk,
 				  const struct sk_buff *skb,
-				  const struct scm_cookie *scm)
+				  const struct myproto_cred *cred)
 {
-	const struct myproto_cb *cb = MYPROTO_CB(skb);
-
 	if (READ_ONCE(sk->sk_flags) & SK_FLAGS_TIMESTAMP)
 		return false;
-	if (!scm)
-		return !cb->pid;
-	return cb->pid == scm->pid && uid_eq(cb->uid, scm->creds.uid) &&
-	       gid_eq(cb->gid, scm->creds.gid);
+	return myproto_cred_eq(&MYPROTO_CB(skb)->cred, cred);
 }
 
 /* Add @len bytes at @data to the line of @sk, if there is room for them. Called
@@ -536,18 +638,20 @@ int myproto_publish_small(struct sock *sk, struct sock *peer, const void *data,
 {
 	struct sk_buff_head *queue = &peer->sk_receive_queue;
 	bool added, ready = false;
+	struct myproto_cred cred;
 	struct sk_buff *tail;
 	int err;
 
 	spin_lock(&queue->lock);
 	err = myproto_tx_state(sk, peer);
 	if (!err) {
+		cred = myproto_send_cred(sk, peer, scm);
 		tail = skb_peek_tail(queue);
 		if (tail)
-			added = myproto_skb_mergeable(peer, tail, scm) &&
+			added = myproto_skb_mergeable(peer, tail, &cred) &&
 				myproto_tail_add(peer, tail, data, len, size);
 		else
-			added = myproto_line_suits(peer, scm) &&
+			added = myproto_line_suits(peer, cred.pid) &&
 				myproto_line_add(peer, data, len);
 		if (added)
 			ready = myproto_rx_ready(peer);
@@ -575,11 +679,11 @@ bool myproto_readable(const struct sock *sk)
 	if (sk->sk_type != SOCK_STREAM)
 		return !skb_queue_empty_lockless(&sk->sk_receive_queue);
 
-	/* Not the queues, which a reader may just be moving. Where there is
-	 * no room for as much as SO_RCVLOWAT asks for, what is there will do.
+	/* Not the queues, which a reader may just be moving. Where nobody is
+	 * woken to send as much as SO_RCVLOWAT asks for, what is there will do.
 	 */
 	return inq && (inq >= READ_ONCE(sk->sk_rcvlowat) ||
-		       !myproto_rx_takes(sk));
+		       !myproto_rx_writable(sk));
 }
 
 /* How many bytes the message has that will be read next. */
@@ -637,12 +741,13 @@ int myproto_sk_ioctl(struct sock *sk, int cmd, int *karg)
  */
 void myproto_set_rcvbuf(struct sock *sk, int val)
 {
-	/* There may be room where there was none, or none where there was, so
-	 * that what is there will do. A listening socket has others at its
-	 * room_wait, whom this does not concern or harm.
+	/* Under the lock, so that either a sender sees it or what was sent is
+	 * seen below. There may be room where there was none, or none where
+	 * there was, so that what is there will do. A listening socket has
+	 * others at its room_wait, whom this does not concern or harm.
 	 */
 	spin_lock(&sk->sk_receive_queue.lock);
-	WRITE_ONCE(myproto_sk(sk)->rx_full, false);
+	WRITE_ONCE(sk->sk_rcvbuf, val);
 	spin_unlock(&sk->sk_receive_queue.lock);
 	myproto_wake_room(sk);
 	if (myproto_readable(sk))

@@ -194,35 +194,57 @@ void myproto_sockets_end(const struct sock *sk)
 }
 EXPORT_SYMBOL_GPL(myproto_sockets_end);
 
+/* Called with the queue lock of @sk held, which keeps @peer. */
+static void myproto_get_peer_info(const struct sock *sk, struct sock *peer,
+				  struct myproto_info *info, bool cookie)
+{
+	info->has_peer = true;
+	info->peer_channel = myproto_channel(peer);
+	/* Inodes of sockets have 32 bits, see get_next_ino(). */
+	info->peer_ino = sock_i_ino(peer);
+	if (cookie)
+		sock_diag_save_cookie(peer, info->peer_cookie);
+	if (sk->sk_type != SOCK_DGRAM)
+		info->wqueue = myproto_inq(peer);
+}
+
 /**
- * myproto_get_info - tell of a socket what others may want to know
+ * myproto_get_info - take a snapshot of a socket
  * @sk: the socket, which the caller has a reference to or meets on a walk
  * @info: where to store it
+ * @cookie: whether the cookie of the peer is wanted, which gives it one
  *
  * Context: Process context. Takes the queue lock.
  */
-void myproto_get_info(struct sock *sk, struct myproto_info *info)
+void myproto_get_info(struct sock *sk, struct myproto_info *info, bool cookie)
 {
 	struct sk_buff_head *queue = &sk->sk_receive_queue;
 	struct sock *peer;
 
-	*info = (struct myproto_info) { .state = READ_ONCE(sk->sk_state) };
+	*info = (struct myproto_info) {};
+	spin_lock(&queue->lock);
+	peer = myproto_peer_locked(sk);
+	/* connect() does not take the lock, but sets the peer last. Pairs with
+	 * rcu_assign_pointer() in myproto_establish().
+	 */
+	smp_rmb();
+	info->state = READ_ONCE(sk->sk_state);
+	info->shutdown = READ_ONCE(sk->sk_shutdown);
+	info->channel = myproto_channel(sk);
+	info->memory = sk_rmem_alloc_get(sk);
 	if (info->state == TCP_LISTEN) {
 		info->rqueue = READ_ONCE(sk->sk_ack_backlog);
 		info->wqueue = READ_ONCE(sk->sk_max_ack_backlog);
-		return;
+	} else {
+		info->rqueue = myproto_inq(sk);
 	}
 
-	info->rqueue = myproto_inq(sk);
-	spin_lock(&queue->lock);
-	peer = myproto_peer_locked(sk);
-	if (peer) {
-		info->has_peer = true;
-		info->peer_channel = myproto_channel(peer);
-		info->peer_ino = sock_i_ino(peer);
-		sock_diag_save_cookie(peer, info->peer_cookie);
-		if (sk->sk_type != SOCK_DGRAM)
-			info->wqueue = myproto_inq(peer);
+	/* It is connected when it has both, and has no peer once closed. */
+	if (info->state == TCP_ESTABLISHED) {
+		if (peer)
+			myproto_get_peer_info(sk, peer, info, cookie);
+		else
+			info->state = TCP_CLOSE;
 	}
 	spin_unlock(&queue->lock);
 }

@@ -34,13 +34,14 @@
 #define MYPROTO_SMALL_SIZE	256
 
 /* Whether @len bytes for @peer should be added to what it has been sent. */
-static bool myproto_is_small(const struct sock *peer, int len,
-			     const struct scm_cookie *scm)
+static bool myproto_is_small(const struct sock *sk, const struct sock *peer,
+			     int len, const struct scm_cookie *scm)
 {
 	if (!skb_queue_empty_lockless(&peer->sk_receive_queue))
 		return len <= MYPROTO_SMALL_SIZE;
 
-	return len <= MYPROTO_LINE_SIZE && myproto_line_suits(peer, scm);
+	return len <= MYPROTO_LINE_SIZE &&
+	       myproto_line_suits(peer, scm || myproto_wants_cred(sk, peer));
 }
 
 /* Send the next @len bytes of @msg without an skb of their own. Returns @len,
@@ -67,15 +68,19 @@ static int myproto_send_small(struct sock *sk, struct sock *peer,
 /* Make an skb that refers to at most @len bytes of the pages @msg has: what is
  * written there later the reader may see.
  */
-static struct sk_buff *myproto_skb_splice(struct sock *sk, struct msghdr *msg,
-					  int len,
-					  const struct scm_cookie *scm,
+static struct sk_buff *myproto_skb_splice(struct sock *sk, struct sock *peer,
+					  struct msghdr *msg, int len,
 					  int *err)
 {
-	struct sk_buff *skb = alloc_skb(0, sk->sk_allocation);
+	struct mem_cgroup *old;
+	struct sk_buff *skb;
 	int pinned;
+	gfp_t gfp;
 
 	*err = -ENOBUFS;
+	old = myproto_charge_begin(sk, peer, &gfp);
+	skb = alloc_skb(0, gfp);
+	myproto_charge_end(old);
 	if (!skb)
 		return NULL;
 
@@ -85,8 +90,6 @@ static struct sk_buff *myproto_skb_splice(struct sock *sk, struct msghdr *msg,
 		consume_skb(skb);
 		return NULL;
 	}
-	if (scm)
-		myproto_skb_set_scm(skb, scm);
 
 	/* A byte of a page keeps all of it. */
 	pinned = skb_shinfo(skb)->nr_frags * PAGE_SIZE;
@@ -107,7 +110,7 @@ static int myproto_send_some(struct sock *sk, struct sock *peer,
 
 	len = min(READ_ONCE(peer->sk_rcvbuf), MYPROTO_SKB_SIZE);
 	len = min_t(size_t, len, msg_data_left(msg));
-	if (!splice && myproto_is_small(peer, len, scm)) {
+	if (!splice && myproto_is_small(sk, peer, len, scm)) {
 		err = myproto_send_small(sk, peer, msg, len, scm, &size);
 		if (err != -ENOBUFS)
 			return err;
@@ -116,14 +119,14 @@ static int myproto_send_some(struct sock *sk, struct sock *peer,
 		return -EAGAIN;
 
 	if (splice)
-		skb = myproto_skb_splice(sk, msg, len, scm, &err);
+		skb = myproto_skb_splice(sk, peer, msg, len, &err);
 	else
-		skb = myproto_skb_alloc(sk, msg, len, size, scm, &err);
+		skb = myproto_skb_alloc(sk, peer, msg, len, size, &err);
 	if (!skb)
 		return err;
 
 	len = skb->len;
-	err = myproto_publish(sk, peer, skb);
+	err = myproto_publish(sk, peer, skb, scm);
 	if (!err)
 		return len;
 	iov_iter_revert(&msg->msg_iter, len);
@@ -163,6 +166,8 @@ static int myproto_stream_send(struct sock *sk, struct sock *peer,
 	/* The wake-up was for one, and there may be room for more. */
 	if (waited)
 		myproto_wake_room(peer);
+	if (err == -ENOBUFS)
+		myproto_tx_short(sk, peer);
 	return sent ? : err;
 }
 
@@ -194,7 +199,7 @@ int myproto_stream_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 	else if (!peer)
 		err = -ENOTCONN;
 	else
-		err = myproto_scm_send(sock, peer, msg, &scm);
+		err = myproto_scm_send(sock, msg, &scm);
 	if (err)
 		goto out;
 
@@ -266,14 +271,18 @@ static int myproto_line_read(struct sock *sk, struct myproto_read *rd)
 static struct sk_buff *myproto_spill_skb(struct sock *sk, u32 len)
 {
 	struct sk_buff *skb = skb_peek_tail(&sk->sk_write_queue);
+	struct mem_cgroup *old;
 	u32 size = len;
+	gfp_t gfp;
 
-	if (skb && !MYPROTO_CB(skb)->pid && !skb->tstamp) {
+	if (skb && !MYPROTO_CB(skb)->cred.pid && !skb->tstamp) {
 		if (skb_tailroom(skb) >= len)
 			return skb;
 		size = max(len, myproto_tail_size(sk));
 	}
-	skb = alloc_skb(size, sk->sk_allocation);
+	old = myproto_charge_begin(sk, sk, &gfp);
+	skb = alloc_skb(size, gfp);
+	myproto_charge_end(old);
 	if (skb) {
 		atomic_add(skb->truesize, &sk->sk_rmem_alloc);
 		__skb_queue_tail(&sk->sk_write_queue, skb);
@@ -312,29 +321,31 @@ static int myproto_rx_take(struct sock *sk, struct myproto_read *rd, bool *end)
 	struct sk_buff_head *queue = &sk->sk_receive_queue;
 	struct myproto_sock *msk = myproto_sk(sk);
 	bool line, spilled = false;
-	int err;
+	int err = 0;
 
 	spin_lock(&queue->lock);
 	/* This is older than what is in the queue. */
 	while ((line = myproto_line_len(msk)) && rd->spill) {
 		spin_unlock(&queue->lock);
 		err = myproto_line_spill(sk);
-		if (err)
-			return err;
-		spilled = true;
+		spilled |= !err;
 		spin_lock(&queue->lock);
+		if (err)
+			break;
 	}
 	if (!line)
 		skb_queue_splice_tail_init(queue, &sk->sk_write_queue);
 	*end = sk->sk_shutdown & RCV_SHUTDOWN || READ_ONCE(sk->sk_err);
 	rd->seen = msk->rx_total;
-	rd->stuck = !myproto_rx_takes(sk);
+	rd->stuck = !myproto_rx_writable(sk);
 	spin_unlock(&queue->lock);
 
-	/* It is charged now. With no room left, what is there will do. */
+	/* It is charged now. When nobody is woken to send more, what is there
+	 * will do.
+	 */
 	if (spilled && rd->stuck)
 		sk->sk_data_ready(sk);
-	return line || !skb_queue_empty(&sk->sk_write_queue);
+	return err ? : line || !skb_queue_empty(&sk->sk_write_queue);
 }
 
 /* Whether @skb can go to the same read as what was there before it: with
@@ -343,8 +354,6 @@ static int myproto_rx_take(struct sock *sk, struct myproto_read *rd, bool *end)
 static bool myproto_read_fits(const struct sock *sk, struct myproto_read *rd,
 			      struct sk_buff *skb)
 {
-	const struct myproto_cb *cb = MYPROTO_CB(skb), *first;
-
 	if (!rd->msg)
 		return true;
 
@@ -357,10 +366,9 @@ static bool myproto_read_fits(const struct sock *sk, struct myproto_read *rd,
 		return true;
 	}
 
-	first = MYPROTO_CB(rd->first);
 	rd->full = READ_ONCE(sk->sk_scm_recv_flags) &&
-		   (cb->pid != first->pid || !uid_eq(cb->uid, first->uid) ||
-		    !gid_eq(cb->gid, first->gid));
+		   !myproto_cred_eq(&MYPROTO_CB(skb)->cred,
+				    &MYPROTO_CB(rd->first)->cred);
 	return !rd->full;
 }
 
@@ -448,18 +456,19 @@ static long myproto_wait_data(struct sock *sk, const struct myproto_read *rd,
 			      long timeo)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
-	DEFINE_WAIT(wait);
+	DEFINE_WAIT_FUNC(wait, myproto_reader_wake);
 	bool ready;
 
 	spin_lock(&sk->sk_receive_queue.lock);
 	msk->rx_waiting++;
 	for (;;) {
+		/* model: recv_register, recv_check */
 		prepare_to_wait(sk_sleep(sk), &wait, TASK_INTERRUPTIBLE);
 		/* Not the queue: another reader may have taken it over and
 		 * left something.
 		 */
 		ready = rd->peek ? msk->rx_total != rd->seen ||
-				   (rd->copied && !myproto_rx_takes(sk)) :
+				   (rd->copied && !myproto_rx_writable(sk)) :
 				   myproto_inq(sk);
 		if (ready || sk->sk_shutdown & RCV_SHUTDOWN ||
 		    READ_ONCE(sk->sk_err) || !timeo || signal_pending(current))
@@ -534,7 +543,7 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 			myproto_read_start(sk, rd, flags);
 
 		err = myproto_read_step(sk, rd, &taken, &end);
-		if (err < 0 || rd->full || rd->copied == rd->len ||
+		if (err < 0 || rd->full || (err && rd->copied == rd->len) ||
 		    (rd->copied >= target && taken))
 			break;
 		if (err && !rd->peek)
@@ -568,6 +577,10 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 		sk_peek_offset_fwd(sk, rd->copied);
 	release_sock(sk);
 
+	/* It is short, but there is more. */
+	if (err == -ENOBUFS && rd->copied)
+		sk->sk_data_ready(sk);
+
 	return rd->copied ? : min(err, 0);
 }
 
@@ -575,14 +588,14 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
  * myproto_stream_recvmsg - recv(2) and its relatives
  * @sock: a connected socket
  * @msg: where to copy to
- * @len: how many bytes at most
+ * @len: how many bytes at most; with 0 it waits for data all the same
  * @flags: MSG_DONTWAIT, MSG_PEEK and MSG_WAITALL matter
  *
  * Context: Process context. May sleep.
  * Return: how many bytes were copied, 0 at the end of the stream, or -ENOTCONN,
- * -EOPNOTSUPP for MSG_OOB, -ECONNRESET when the peer was closed with data
- * unread, -EAGAIN when there is nothing to read and no time left, what a signal
- * gives, -EFAULT or -ENOBUFS.
+ * -EOPNOTSUPP for MSG_OOB, -EAGAIN for MSG_ERRQUEUE, -ECONNRESET when the peer
+ * was closed with data unread, -EAGAIN when there is nothing to read and no time
+ * left, what a signal gives, -EFAULT or -ENOBUFS.
  */
 int myproto_stream_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 			   int flags)
@@ -592,14 +605,16 @@ int myproto_stream_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 		.len	= min_t(size_t, len, INT_MAX),
 	};
 	struct sock *sk = sock->sk;
-	int err = 0;
+	int err = myproto_recv_flags(flags);
 
-	if (flags & MSG_OOB)
-		err = -EOPNOTSUPP;
-	else if (!myproto_peer(sk))
+	if (!err && !myproto_peer(sk))
 		err = -ENOTCONN;
-	else if (len)
+	if (!err)
 		err = myproto_stream_read(sk, &rd, flags);
+	/* The end is something to read, too, or io_uring would wait for it. */
+	if (msg->msg_get_inq)
+		msg->msg_inq = myproto_inq(sk) ? :
+			       !!(READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN);
 
 	if (rd.first) {
 		if (err > 0)

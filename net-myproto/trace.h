@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* AF_MYPROTO: tracepoints, one for each call, and one for drops. channel is the
  * socket's, peer its peer's, each 0 for none, and ret what the call returns.
+ * Each socket has a myproto_create and, with the same sk, a myproto_release,
+ * those that connect() makes for accept() too.
  */
 
 #undef TRACE_SYSTEM
@@ -14,7 +16,7 @@
 
 #include "myproto.h"
 
-/* Calls that cannot fail when there is a socket */
+/* What cannot fail when there is a socket */
 DECLARE_EVENT_CLASS(myproto_sock,
 		    TP_PROTO(const struct sock *sk),
 		    TP_ARGS(sk),
@@ -32,13 +34,26 @@ DEFINE_EVENT(myproto_sock, myproto_create,
 	     TP_PROTO(const struct sock *sk),
 	     TP_ARGS(sk));
 
-DEFINE_EVENT(myproto_sock, myproto_socketpair,
-	     TP_PROTO(const struct sock *sk),
-	     TP_ARGS(sk));
-
 DEFINE_EVENT(myproto_sock, myproto_release,
 	     TP_PROTO(const struct sock *sk),
 	     TP_ARGS(sk));
+
+/* peersk is the other one. Neither has a channel. */
+TRACE_EVENT(myproto_socketpair,
+	    TP_PROTO(const struct sock *sk),
+	    TP_ARGS(sk),
+	    TP_STRUCT__entry(__field(const void *, skaddr)
+			     __field(const void *, peerskaddr)
+			     __field(u32, channel)
+			     __field(u32, peer)),
+	    TP_fast_assign(__entry->skaddr = sk;
+			   __entry->peerskaddr =
+				rcu_access_pointer(myproto_sk(sk)->peer);
+			   __entry->channel = myproto_channel(sk);
+			   __entry->peer = myproto_peer_channel(sk);),
+	    TP_printk("sk=%p peersk=%p channel=%u peer=%u",
+		      __entry->skaddr, __entry->peerskaddr,
+		      __entry->channel, __entry->peer));
 
 /* Calls with an address: addr is the channel in it */
 DECLARE_EVENT_CLASS(myproto_addr,
@@ -64,50 +79,57 @@ DEFINE_EVENT(myproto_addr, myproto_connect,
 	     TP_PROTO(const struct sock *sk, u32 addr, int ret),
 	     TP_ARGS(sk, addr, ret));
 
-/* Calls with a number: arg is the backlog of listen(), the how of shutdown() */
-DECLARE_EVENT_CLASS(myproto_arg,
-		    TP_PROTO(const struct sock *sk, int arg, int ret),
-		    TP_ARGS(sk, arg, ret),
-		    TP_STRUCT__entry(__field(const void *, skaddr)
-				     __field(u32, channel)
-				     __field(u32, peer)
-				     __field(int, arg)
-				     __field(int, ret)),
-		    TP_fast_assign(__entry->skaddr = sk;
-				   __entry->channel = myproto_channel(sk);
-				   __entry->peer = myproto_peer_channel(sk);
-				   __entry->arg = arg;
-				   __entry->ret = ret;),
-		    TP_printk("sk=%p channel=%u peer=%u arg=%d ret=%d",
-			      __entry->skaddr, __entry->channel,
-			      __entry->peer, __entry->arg, __entry->ret));
+TRACE_EVENT(myproto_listen,
+	    TP_PROTO(const struct sock *sk, int backlog, int ret),
+	    TP_ARGS(sk, backlog, ret),
+	    TP_STRUCT__entry(__field(const void *, skaddr)
+			     __field(u32, channel)
+			     __field(int, backlog)
+			     __field(int, ret)),
+	    TP_fast_assign(__entry->skaddr = sk;
+			   __entry->channel = myproto_channel(sk);
+			   __entry->backlog = backlog;
+			   __entry->ret = ret;),
+	    TP_printk("sk=%p channel=%u backlog=%d ret=%d",
+		      __entry->skaddr, __entry->channel,
+		      __entry->backlog, __entry->ret));
 
-DEFINE_EVENT(myproto_arg, myproto_listen,
-	     TP_PROTO(const struct sock *sk, int arg, int ret),
-	     TP_ARGS(sk, arg, ret));
+/* how is SHUT_* */
+TRACE_EVENT(myproto_shutdown,
+	    TP_PROTO(const struct sock *sk, int how, int ret),
+	    TP_ARGS(sk, how, ret),
+	    TP_STRUCT__entry(__field(const void *, skaddr)
+			     __field(u32, channel)
+			     __field(u32, peer)
+			     __field(int, how)
+			     __field(int, ret)),
+	    TP_fast_assign(__entry->skaddr = sk;
+			   __entry->channel = myproto_channel(sk);
+			   __entry->peer = myproto_peer_channel(sk);
+			   __entry->how = how;
+			   __entry->ret = ret;),
+	    TP_printk("sk=%p channel=%u peer=%u how=%d ret=%d",
+		      __entry->skaddr, __entry->channel, __entry->peer,
+		      __entry->how, __entry->ret));
 
-DEFINE_EVENT(myproto_arg, myproto_shutdown,
-	     TP_PROTO(const struct sock *sk, int arg, int ret),
-	     TP_ARGS(sk, arg, ret));
-
-/* newsk is NULL if the call fails */
+/* newsk is NULL if the call fails; newpeer is the channel of its peer. */
 TRACE_EVENT(myproto_accept,
 	    TP_PROTO(const struct sock *sk, const struct sock *newsk, int ret),
 	    TP_ARGS(sk, newsk, ret),
 	    TP_STRUCT__entry(__field(const void *, skaddr)
 			     __field(const void *, newskaddr)
 			     __field(u32, channel)
-			     __field(u32, peer)
+			     __field(u32, newpeer)
 			     __field(int, ret)),
 	    TP_fast_assign(__entry->skaddr = sk;
 			   __entry->newskaddr = newsk;
 			   __entry->channel = myproto_channel(sk);
-			   __entry->peer = newsk ?
-					   myproto_peer_channel(newsk) : 0;
+			   __entry->newpeer = newsk ?
+					      myproto_peer_channel(newsk) : 0;
 			   __entry->ret = ret;),
-	    TP_printk("sk=%p newsk=%p channel=%u peer=%u ret=%d",
+	    TP_printk("sk=%p newsk=%p channel=%u newpeer=%u ret=%d",
 		      __entry->skaddr, __entry->newskaddr, __entry->channel,
-		      __entry->peer, __entry->ret));
+		      __entry->newpeer, __entry->ret));
 
 /* Data: addr is the channel that a datagram is sent to, if it is in an address,
  * len how many bytes were asked for, and flags are MSG_*
@@ -147,40 +169,34 @@ DEFINE_EVENT(myproto_data, myproto_recvmsg,
 
 TRACE_DEFINE_ENUM(SKB_DROP_REASON_SOCKET_CLOSE);
 TRACE_DEFINE_ENUM(SKB_DROP_REASON_SOCKET_FILTER);
-TRACE_DEFINE_ENUM(SKB_DROP_REASON_SECURITY_HOOK);
-TRACE_DEFINE_ENUM(SKB_DROP_REASON_PFMEMALLOC);
 TRACE_DEFINE_ENUM(MYPROTO_DROP_UNACCEPTED);
 TRACE_DEFINE_ENUM(MYPROTO_DROP_FAULT);
 
 /* What was sent to sk and nobody will read: a message, or all that is left of a
- * stream. peer is the channel it was sent from. In skb:kfree_skb, which comes
- * for each skb, the reasons that are ours have no name.
+ * stream. from is the channel it was sent from, 0 for none. In skb:kfree_skb,
+ * which comes for each skb, the reasons that are ours have no name.
  */
 TRACE_EVENT(myproto_drop,
-	    TP_PROTO(const struct sock *sk, u32 peer, u32 len, u32 reason),
-	    TP_ARGS(sk, peer, len, reason),
+	    TP_PROTO(const struct sock *sk, u32 from, u32 len, u32 reason),
+	    TP_ARGS(sk, from, len, reason),
 	    TP_STRUCT__entry(__field(const void *, skaddr)
 			     __field(u32, channel)
-			     __field(u32, peer)
+			     __field(u32, from)
 			     __field(u32, len)
 			     __field(u32, reason)),
 	    TP_fast_assign(__entry->skaddr = sk;
 			   __entry->channel = myproto_channel(sk);
-			   __entry->peer = peer;
+			   __entry->from = from;
 			   __entry->len = len;
 			   __entry->reason = reason;),
-	    TP_printk("sk=%p channel=%u peer=%u len=%u reason=%s",
-		      __entry->skaddr, __entry->channel, __entry->peer,
+	    TP_printk("sk=%p channel=%u from=%u len=%u reason=%s",
+		      __entry->skaddr, __entry->channel, __entry->from,
 		      __entry->len,
 		      __print_symbolic(__entry->reason,
 				       { SKB_DROP_REASON_SOCKET_CLOSE,
 					 "SOCKET_CLOSE" },
 				       { SKB_DROP_REASON_SOCKET_FILTER,
 					 "SOCKET_FILTER" },
-				       { SKB_DROP_REASON_SECURITY_HOOK,
-					 "SECURITY_HOOK" },
-				       { SKB_DROP_REASON_PFMEMALLOC,
-					 "PFMEMALLOC" },
 				       { MYPROTO_DROP_UNACCEPTED,
 					 "MYPROTO_DROP_UNACCEPTED" },
 				       { MYPROTO_DROP_FAULT,

@@ -14,21 +14,21 @@
  * struct myproto_diag_req - a request
  * @sdiag_family: AF_MYPROTO
  * @sdiag_protocol: must be 0
- * @mdiag_types: dump: which types are wanted, as a mask of 1 << SOCK_STREAM and
- *	so on; otherwise must be 0
+ * @mdiag_types: dump: which types are wanted, as a mask of 1 << SOCK_STREAM,
+ *	1 << SOCK_DGRAM and 1 << SOCK_SEQPACKET, 0 for all; otherwise must be 0
  * @mdiag_states: dump: which states are wanted, as a mask of 1 << TCP_CLOSE,
- *	1 << TCP_LISTEN and 1 << TCP_ESTABLISHED, others having no meaning;
- *	otherwise must be 0
+ *	1 << TCP_LISTEN and 1 << TCP_ESTABLISHED, 0 for all; otherwise must be 0
  * @mdiag_channel: dump: the channel of the sockets that are wanted, 0 for all;
  *	otherwise the channel of the socket, which must be bound to it, or 0
  * @mdiag_ino: dump: must be 0; otherwise the inode of the socket, or 0. Not
  *	together with a channel; without both, the cookie says which socket
  * @mdiag_show: what to show, as a mask of MDIAG_SHOW_*; SOCK_DESTROY: must be 0
- * @mdiag_cookie: dump: must be 0; otherwise what the cookie of the socket must
- *	be, or twice MYPROTO_DIAG_NOCOOKIE for any
+ * @mdiag_cookie: the cookie that the socket must have; twice 0, or twice
+ *	MYPROTO_DIAG_NOCOOKIE, for any; dump: must be any
  *
  * With SOCK_DIAG_BY_FAMILY and NLM_F_DUMP it asks for all sockets that match,
- * without NLM_F_DUMP for one, and with SOCK_DESTROY it ends one.
+ * without NLM_F_DUMP for one, and with SOCK_DESTROY it ends one. Bits that have
+ * no name are refused, and so are attributes: there are none for requests.
  */
 struct myproto_diag_req {
 	__u8	sdiag_family;
@@ -43,8 +43,8 @@ struct myproto_diag_req {
 
 #define MYPROTO_DIAG_NOCOOKIE	(~0U)
 
-#define MDIAG_SHOW_PEER		0x00000001	/* MYPROTO_DIAG_PEER */
-#define MDIAG_SHOW_RQLEN	0x00000002	/* MYPROTO_DIAG_RQLEN */
+#define MDIAG_SHOW_PEER		0x00000001	/* MYPROTO_DIAG_PEER_* */
+#define MDIAG_SHOW_RQLEN	0x00000002	/* MYPROTO_DIAG_[RW]QUEUE */
 #define MDIAG_SHOW_MEMINFO	0x00000004	/* MYPROTO_DIAG_MEMINFO */
 #define MDIAG_SHOW_UID		0x00000008	/* MYPROTO_DIAG_UID */
 
@@ -69,41 +69,36 @@ struct myproto_diag_msg {
 	__u32	mdiag_cookie[2];
 };
 
-/* Attributes */
-enum {
+/**
+ * enum myproto_diag_attr - what follows struct myproto_diag_msg
+ * @MYPROTO_DIAG_UNSPEC: not used
+ * @MYPROTO_DIAG_PEER_CHANNEL: __u32, the channel of the peer, or 0 if it has
+ *	none; this and the next two are left out if there is no peer
+ * @MYPROTO_DIAG_PEER_INO: __u32, its inode, or 0 if it waits for accept() or
+ *	has been closed
+ * @MYPROTO_DIAG_PEER_COOKIE: twice __u32, its cookie
+ * @MYPROTO_DIAG_RQUEUE: __u32, how many bytes the socket has not read; if it
+ *	listens, how many connections wait for accept()
+ * @MYPROTO_DIAG_WQUEUE: __u32, how many bytes the peer has not read, 0 with
+ *	SOCK_DGRAM; if it listens, its backlog
+ * @MYPROTO_DIAG_MEMINFO: SK_MEMINFO_VARS times __u32, as SO_MEMINFO gives them;
+ *	may become longer
+ * @MYPROTO_DIAG_UID: __u32, the user ID of the owner
+ */
+enum myproto_diag_attr {
 	MYPROTO_DIAG_UNSPEC,
-	MYPROTO_DIAG_PEER,	/* struct myproto_diag_peer, if it has a peer */
-	MYPROTO_DIAG_RQLEN,	/* struct myproto_diag_rqlen */
-	MYPROTO_DIAG_MEMINFO,	/* __u32[], see SO_MEMINFO */
-	MYPROTO_DIAG_UID,	/* __u32, the user ID of the owner */
+	MYPROTO_DIAG_PEER_CHANNEL,
+	MYPROTO_DIAG_PEER_INO,
+	MYPROTO_DIAG_PEER_COOKIE,
+	MYPROTO_DIAG_RQUEUE,
+	MYPROTO_DIAG_WQUEUE,
+	MYPROTO_DIAG_MEMINFO,
+	MYPROTO_DIAG_UID,
 
+	/* private: */
 	__MYPROTO_DIAG_MAX
 };
 
 #define MYPROTO_DIAG_MAX	(__MYPROTO_DIAG_MAX - 1)
-
-/**
- * struct myproto_diag_peer - the other end
- * @mdiag_channel: its channel, or 0 if it has none
- * @mdiag_ino: its inode, or 0 if it waits for accept() or has been closed
- * @mdiag_cookie: its cookie
- */
-struct myproto_diag_peer {
-	__u32	mdiag_channel;
-	__u32	mdiag_ino;
-	__u32	mdiag_cookie[2];
-};
-
-/**
- * struct myproto_diag_rqlen - the queues
- * @mdiag_rqueue: how many bytes the socket has not read; if it listens, how
- *	many connections wait for accept()
- * @mdiag_wqueue: how many bytes the peer has not read, 0 with SOCK_DGRAM; if it
- *	listens, its backlog
- */
-struct myproto_diag_rqlen {
-	__u32	mdiag_rqueue;
-	__u32	mdiag_wqueue;
-};
 
 #endif /* _UAPI_LINUX_MYPROTO_DIAG_H */

@@ -1,17 +1,76 @@
 // SPDX-License-Identifier: GPL-2.0
-/* AF_MYPROTO: sockets for the KUnit tests, and what goes from one to another */
+/* AF_MYPROTO: sockets for the KUnit tests, and what is sent between them */
 
 #include <linux/err.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/net.h>
+#include <linux/percpu.h>
+#include <linux/rcupdate.h>
+#include <linux/ref_tracker.h>
+#include <linux/slab.h>
 #include <linux/socket.h>
 #include <linux/uio.h>
+#include <linux/user_namespace.h>
 #include <kunit/test.h>
 #include <net/net_namespace.h>
+#include <net/netns/generic.h>
 #include <net/sock.h>
 
+#include "../myproto.h"
 #include "tests.h"
+
+/* A network namespace for nobody else, with as much of one as AF_MYPROTO and
+ * the core use. Modules cannot make a real one.
+ */
+struct myproto_test_net {
+	struct net		net;
+	struct myproto_net	mnet;
+	struct net_generic	*gen;
+};
+
+static void myproto_test_net_free(struct net *net)
+{
+	struct myproto_test_net *tn;
+
+	tn = container_of(net, struct myproto_test_net, net);
+	ref_tracker_dir_exit(&net->notrefcnt_tracker);
+	free_percpu(net->core.prot_inuse);
+	kfree(tn->gen);
+	kfree(tn);
+}
+
+static struct net *myproto_test_net_alloc(void)
+{
+	struct myproto_test_net *tn = kzalloc_obj(*tn);
+	unsigned int i, len;
+	struct net *net;
+
+	if (!tn)
+		return NULL;
+
+	net = &tn->net;
+	refcount_set(&net->passive, 1);
+	ref_tracker_dir_init(&net->notrefcnt_tracker, 128, "net_notrefcnt");
+	net->user_ns = &init_user_ns;
+
+	rcu_read_lock();
+	len = rcu_dereference(init_net.gen)->s.len;
+	rcu_read_unlock();
+	tn->gen = kzalloc_flex(*tn->gen, ptr, len);
+	net->core.prot_inuse = alloc_percpu(struct prot_inuse);
+	if (!tn->gen || !net->core.prot_inuse) {
+		myproto_test_net_free(net);
+		return NULL;
+	}
+
+	/* Nobody else looks here, so it need not be known which is ours. */
+	for (i = sizeof(*tn->gen) / sizeof(void *); i < len; i++)
+		tn->gen->ptr[i] = &tn->mnet;
+	tn->gen->s.len = len;
+	rcu_assign_pointer(net->gen, tn->gen);
+	return net;
+}
 
 /**
  * myproto_test_init - begin a test case
@@ -21,17 +80,46 @@
  */
 int myproto_test_init(struct kunit *test)
 {
-	struct myproto_test *t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
+	struct myproto_test *t;
 
+	if (!IS_ENABLED(CONFIG_NET_NS))
+		kunit_skip(test, "no network namespaces");
+
+	t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
 	if (!t)
 		return -ENOMEM;
 
+	test->priv = t;
 	t->buf = kvmalloc(MYPROTO_TEST_SIZE, GFP_KERNEL);
 	if (!t->buf)
 		return -ENOMEM;
 
-	test->priv = t;
+	t->net[0] = myproto_test_net_alloc();
+	if (!t->net[0])
+		return -ENOMEM;
+
+	t->nets = 1;
 	return 0;
+}
+
+/* Nothing may be left of closed sockets. */
+static void myproto_test_release(struct kunit *test)
+{
+	struct myproto_test *t = test->priv;
+	int i;
+
+	for (i = 0; i < t->socks; i++)
+		if (t->sock[i])
+			sock_release(t->sock[i]);
+
+	for (i = 0; i < t->socks; i++) {
+		KUNIT_EXPECT_EQ(test, 0,
+				sock_prot_inuse_get(t->net[0],
+						    t->sk[i]->sk_prot));
+		KUNIT_EXPECT_EQ(test, sk_rmem_alloc_get(t->sk[i]), 0);
+		KUNIT_EXPECT_EQ(test, refcount_read(&t->sk[i]->sk_refcnt), 1);
+		sock_put(t->sk[i]);
+	}
 }
 
 /**
@@ -48,21 +136,38 @@ void myproto_test_exit(struct kunit *test)
 	if (!t)
 		return;
 
-	for (i = 0; i < t->count; i++)
-		if (t->sock[i])
-			sock_release(t->sock[i]);
+	myproto_test_release(test);
+	for (i = 0; i < t->entries; i++) {
+		myproto_channel_unbind(t->entry[i]);
+		kfree_rcu(t->entry[i], sk_rcu);
+	}
 
-	if (t->count)
-		KUNIT_EXPECT_EQ(test, t->in_use,
-				sock_prot_inuse_get(&init_net,
-						    t->sk[0]->sk_prot));
-
-	for (i = 0; i < t->count; i++) {
-		KUNIT_EXPECT_EQ(test, sk_rmem_alloc_get(t->sk[i]), 0);
-		KUNIT_EXPECT_EQ(test, refcount_read(&t->sk[i]->sk_refcnt), 1);
-		sock_put(t->sk[i]);
+	/* Sockets refer to the network namespace until they are freed. */
+	rcu_barrier();
+	for (i = 0; i < t->nets; i++) {
+		KUNIT_EXPECT_EQ(test, refcount_read(&t->net[i]->passive), 1);
+		myproto_test_net_free(t->net[i]);
 	}
 	kvfree(t->buf);
+}
+
+/**
+ * myproto_test_net - make another network namespace
+ * @test: the test case
+ *
+ * Return: the namespace, which lasts as long as the test case. There is none if
+ * the test case ends here.
+ */
+struct net *myproto_test_net(struct kunit *test)
+{
+	struct myproto_test *t = test->priv;
+	struct net *net;
+
+	KUNIT_ASSERT_LT(test, t->nets, MYPROTO_TEST_NETS);
+	net = myproto_test_net_alloc();
+	KUNIT_ASSERT_NOT_NULL(test, net);
+	t->net[t->nets++] = net;
+	return net;
 }
 
 /**
@@ -77,16 +182,37 @@ struct sock *myproto_test_socket(struct kunit *test, int type)
 	struct myproto_test *t = test->priv;
 	struct socket *sock;
 
-	KUNIT_ASSERT_LT(test, t->count, MYPROTO_TEST_SOCKS);
-	KUNIT_ASSERT_EQ(test, 0, sock_create_kern(&init_net, AF_MYPROTO, type,
+	KUNIT_ASSERT_LT(test, t->socks, MYPROTO_TEST_SOCKS);
+	KUNIT_ASSERT_EQ(test, 0, sock_create_kern(t->net[0], AF_MYPROTO, type,
 						  0, &sock));
-	if (!t->count)
-		t->in_use = sock_prot_inuse_get(&init_net,
-						sock->sk->sk_prot) - 1;
 	sock_hold(sock->sk);
-	t->sk[t->count] = sock->sk;
-	t->sock[t->count++] = sock;
+	t->sk[t->socks] = sock->sk;
+	t->sock[t->socks++] = sock;
 	return sock->sk;
+}
+
+/**
+ * myproto_test_entry - make something that can be in the channel table
+ * @test: the test case
+ * @net: the network namespace it is in
+ *
+ * It is no socket: nobody finds it but who looks it up, and it has no
+ * references.
+ *
+ * Return: the entry, which lasts as long as the test case. There is none if the
+ * test case ends here.
+ */
+struct sock *myproto_test_entry(struct kunit *test, struct net *net)
+{
+	struct myproto_test *t = test->priv;
+	struct myproto_sock *msk;
+
+	KUNIT_ASSERT_LT(test, t->entries, MYPROTO_TEST_ENTRIES);
+	msk = kzalloc_obj(*msk);
+	KUNIT_ASSERT_NOT_NULL(test, msk);
+	sock_net_set(&msk->sk, net);
+	t->entry[t->entries++] = &msk->sk;
+	return &msk->sk;
 }
 
 /**
@@ -106,7 +232,7 @@ void myproto_test_close(struct kunit *test, struct sock *sk)
 }
 
 /**
- * myproto_test_pair - make two sockets with plenty of room, connected
+ * myproto_test_pair - make two connected sockets with large buffers
  * @test: the test case, with no sockets so far: the first sends to the second
  * @type: SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM
  *
@@ -187,5 +313,6 @@ int myproto_test_recv(struct kunit *test, int len, int flags)
 	return ret;
 }
 
+MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");
 MODULE_DESCRIPTION("KUnit tests for AF_MYPROTO");
 MODULE_LICENSE("GPL");

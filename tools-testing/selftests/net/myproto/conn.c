@@ -7,6 +7,8 @@
 #include <netinet/in.h>
 #include <sys/ioctl.h>
 
+#include <linux/filter.h>
+
 #include "pair.h"
 #include "type.h"
 
@@ -248,6 +250,115 @@ TEST_F(pair, connect_unspec_einval)
 	/* A connection is not dissolved. */
 	expect_send(_metadata, self->fd[0], "abc");
 	expect_recv(_metadata, self->fd[1], "abc");
+}
+
+/* Whom nobody can connect to is left as it was by those who try. */
+
+TEST_F(pair, connect_to_connected_leaves_peer)
+{
+	int fd = my_socket(_metadata), i;
+	__u32 channel;
+
+	for (i = 0; i < 2; i++) {
+		channel = my_channel(_metadata, self->fd[i]);
+		EXPECT_EQ(ECONNREFUSED, err_of(my_connect(fd, channel)));
+		EXPECT_EQ(EAGAIN, try_recv(self->fd[i]));
+		EXPECT_EQ(EAGAIN, try_recv(self->fd[!i]));
+	}
+	expect_send(_metadata, self->fd[0], "there");
+	expect_recv(_metadata, self->fd[1], "there");
+	expect_send(_metadata, self->fd[1], "back");
+	expect_recv(_metadata, self->fd[0], "back");
+	EXPECT_EQ(ENOTCONN, try_send(fd));
+}
+
+TEST_F(type, connect_to_bound_leaves_it)
+{
+	int fd = my_bound_socket(_metadata, 5000), server;
+	int client = my_socket(_metadata);
+
+	EXPECT_EQ(ECONNREFUSED, err_of(my_connect(client, 5000)));
+	EXPECT_EQ(ENOTCONN, try_send(fd));
+	EXPECT_EQ(ENOTCONN, err_of(shutdown(fd, SHUT_RDWR)));
+	EXPECT_EQ(0, get_int_opt(_metadata, fd, SO_ERROR));
+
+	ASSERT_EQ(0, listen(fd, 1));
+	set_nonblock(_metadata, fd);
+	EXPECT_EQ(EAGAIN, err_of(accept(fd, NULL, NULL)));
+	ASSERT_EQ(0, my_connect(client, 5000));
+	server = accept(fd, NULL, NULL);
+	ASSERT_LE(0, server);
+	expect_send(_metadata, client, "abc");
+	expect_recv(_metadata, server, "abc");
+}
+
+TEST_F(type, connect_to_shutdown_listener_leaves_others)
+{
+	int listener, client[2], server[2], fd = my_socket(_metadata), i;
+	__u32 channel;
+
+	listener = my_listener(_metadata, 2, &channel);
+	for (i = 0; i < 2; i++)
+		client[i] = my_client(_metadata, channel);
+	server[0] = accept(listener, NULL, NULL);
+	ASSERT_LE(0, server[0]);
+	ASSERT_EQ(0, shutdown(listener, SHUT_RD));
+	EXPECT_EQ(ECONNREFUSED, err_of(my_connect(fd, channel)));
+
+	/* Neither the one accepted before nor the one that waited */
+	server[1] = accept(listener, NULL, NULL);
+	ASSERT_LE(0, server[1]);
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(EAGAIN, try_recv(client[i]));
+		EXPECT_EQ(EAGAIN, try_recv(server[i]));
+		expect_send(_metadata, client[i], "there");
+		expect_recv(_metadata, server[i], "there");
+		expect_send(_metadata, server[i], "back");
+		expect_recv(_metadata, client[i], "back");
+	}
+	EXPECT_EQ(EINVAL, err_of(accept(listener, NULL, NULL)));
+}
+
+/*
+ * The other end has the filter of the listener, if there is memory for it. When
+ * it is freed, it must not give up what is the listener's.
+ */
+TEST_F(type, connect_fails_without_memory_for_options)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+	};
+	struct sock_fprog prog = { .len = 1, .filter = code };
+	struct ucred cred = {};
+	socklen_t len = sizeof(cred);
+	int listener, fd, server, i;
+	__u32 channel;
+
+	if (!has_sysctls())
+		SKIP(return, "no sysctls");
+	ASSERT_LE(0, my_netns());
+	listener = my_listener(_metadata, 1, &channel);
+	ASSERT_EQ(0, setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &prog,
+				sizeof(prog)));
+	fd = my_socket(_metadata);
+
+	ASSERT_EQ(0, sysctl_set("../core/optmem_max", "0"));
+	for (i = 0; i < 100; i++)
+		ASSERT_EQ(ENOMEM, err_of(my_connect(fd, channel)));
+	ASSERT_EQ(0, sysctl_set("../core/optmem_max", "100000"));
+
+	ASSERT_EQ(0, my_connect(fd, channel));
+	server = accept(listener, NULL, NULL);
+	ASSERT_LE(0, server);
+	ASSERT_EQ(0, getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len));
+	EXPECT_EQ(getpid(), cred.pid);
+	EXPECT_EQ(getuid(), cred.uid);
+	EXPECT_EQ(getgid(), cred.gid);
+
+	close(listener);
+	close(fd);
+	close(server);
+	EXPECT_EQ(0, sockets_settle_at(0));
 }
 
 /* accept() */
@@ -643,14 +754,6 @@ TEST_F(pair, close_with_unread_so_error_econnreset_once)
 	EXPECT_EQ(ECONNRESET, get_int_opt(_metadata, self->fd[1], SO_ERROR));
 	EXPECT_EQ(0, get_int_opt(_metadata, self->fd[1], SO_ERROR));
 	expect_eof(_metadata, self->fd[1]);
-}
-
-TEST_F(pair, close_both_ends_with_unread)
-{
-	expect_send(_metadata, self->fd[0], "unread");
-	expect_send(_metadata, self->fd[1], "unread");
-	close_end(&self->fd[0]);
-	close_end(&self->fd[1]);
 }
 
 /* What is told after the data is not told to a peek that has passed it over. */

@@ -5,6 +5,7 @@
  */
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/syscall.h>
 
 #include <linux/myproto_diag.h>
@@ -16,10 +17,13 @@
 
 #define MODULE		"/sys/module/myproto_diag"
 
-#define ALL_TYPES	0xffff
-#define ALL_STATES	0xffffffff
 #define SHOW_ALL	(MDIAG_SHOW_PEER | MDIAG_SHOW_RQLEN | \
 			 MDIAG_SHOW_MEMINFO | MDIAG_SHOW_UID)
+
+enum {
+	ALL_TYPES = 1 << SOCK_STREAM | 1 << SOCK_DGRAM | 1 << SOCK_SEQPACKET,
+	ALL_STATES = 1 << TCP_CLOSE | 1 << TCP_LISTEN | 1 << TCP_ESTABLISHED,
+};
 
 FIXTURE_VARIANT_ADD(type, dgram)
 {
@@ -29,11 +33,37 @@ FIXTURE_VARIANT_ADD(type, dgram)
 /* What was told of a socket. Attributes that were not there are NULL. */
 struct told {
 	const struct myproto_diag_msg *msg;
-	const struct myproto_diag_peer *peer;
-	const struct myproto_diag_rqlen *rqlen;
-	const __u32 *meminfo;
-	const __u32 *uid;
+	const __u32 *attr[MYPROTO_DIAG_MAX + 1];
 };
+
+/* How many numbers an attribute has */
+static const int attr_len[MYPROTO_DIAG_MAX + 1] = {
+	[MYPROTO_DIAG_PEER_CHANNEL]	= 1,
+	[MYPROTO_DIAG_PEER_INO]		= 1,
+	[MYPROTO_DIAG_PEER_COOKIE]	= 2,
+	[MYPROTO_DIAG_RQUEUE]		= 1,
+	[MYPROTO_DIAG_WQUEUE]		= 1,
+	[MYPROTO_DIAG_MEMINFO]		= SK_MEMINFO_VARS,
+	[MYPROTO_DIAG_UID]		= 1,
+};
+
+/* The attributes that @show asks for, as a mask */
+static int attrs_of(__u32 show)
+{
+	int mask = 0;
+
+	if (show & MDIAG_SHOW_PEER)
+		mask |= 1 << MYPROTO_DIAG_PEER_CHANNEL |
+			1 << MYPROTO_DIAG_PEER_INO |
+			1 << MYPROTO_DIAG_PEER_COOKIE;
+	if (show & MDIAG_SHOW_RQLEN)
+		mask |= 1 << MYPROTO_DIAG_RQUEUE | 1 << MYPROTO_DIAG_WQUEUE;
+	if (show & MDIAG_SHOW_MEMINFO)
+		mask |= 1 << MYPROTO_DIAG_MEMINFO;
+	if (show & MDIAG_SHOW_UID)
+		mask |= 1 << MYPROTO_DIAG_UID;
+	return mask;
+}
 
 /* Takes each socket that is told of; returns whether it is one of those counted
  */
@@ -82,35 +112,16 @@ static void parse_attrs(struct __test_metadata *_metadata,
 	const char *p = NLMSG_DATA(nlh);
 	const char *end = (char *)nlh + nlh->nlmsg_len;
 	const struct nlattr *nla;
-	const void *data;
-	int len;
 
 	for (p += NLMSG_ALIGN(sizeof(*told->msg)); p < end;
 	     p += NLA_ALIGN(nla->nla_len)) {
 		nla = (void *)p;
-		data = p + NLA_HDRLEN;
-		len = nla->nla_len - NLA_HDRLEN;
-		switch (nla->nla_type) {
-		case MYPROTO_DIAG_PEER:
-			ASSERT_EQ(sizeof(*told->peer), len);
-			told->peer = data;
-			break;
-		case MYPROTO_DIAG_RQLEN:
-			ASSERT_EQ(sizeof(*told->rqlen), len);
-			told->rqlen = data;
-			break;
-		case MYPROTO_DIAG_MEMINFO:
-			ASSERT_EQ(SK_MEMINFO_VARS * sizeof(__u32), len);
-			told->meminfo = data;
-			break;
-		case MYPROTO_DIAG_UID:
-			ASSERT_EQ(sizeof(*told->uid), len);
-			told->uid = data;
-			break;
-		default:
-			ASSERT_TRUE(false)
-				TH_LOG("attribute %d", nla->nla_type);
-		}
+		ASSERT_LT(0, nla->nla_type);
+		ASSERT_GE(MYPROTO_DIAG_MAX, nla->nla_type);
+		ASSERT_EQ(NLA_HDRLEN + attr_len[nla->nla_type] * sizeof(__u32),
+			  nla->nla_len)
+			TH_LOG("attribute %d", nla->nla_type);
+		told->attr[nla->nla_type] = (void *)(p + NLA_HDRLEN);
 	}
 }
 
@@ -167,12 +178,24 @@ static int diag_dump(struct __test_metadata *_metadata,
 struct kept {
 	__u32 ino;	/* the one that is wanted, 0 for any */
 	struct myproto_diag_msg msg;
-	struct myproto_diag_peer peer;
-	struct myproto_diag_rqlen rqlen;
+	__u32 peer_channel;
+	__u32 peer_ino;
+	__u32 peer_cookie[2];
+	__u32 rqueue;
+	__u32 wqueue;
 	__u32 meminfo[SK_MEMINFO_VARS];
 	__u32 uid;
-	__u32 shown;	/* which attributes there were, as MDIAG_SHOW_* */
+	int shown;	/* which attributes there were, as a mask */
 };
+
+static void keep_attr(const struct told *told, struct kept *kept, int type,
+		      __u32 *val)
+{
+	if (!told->attr[type])
+		return;
+	memcpy(val, told->attr[type], attr_len[type] * sizeof(*val));
+	kept->shown |= 1 << type;
+}
 
 static bool keep(const struct told *told, void *data)
 {
@@ -182,22 +205,13 @@ static bool keep(const struct told *told, void *data)
 		return false;
 	kept->msg = *told->msg;
 	kept->shown = 0;
-	if (told->peer) {
-		kept->peer = *told->peer;
-		kept->shown |= MDIAG_SHOW_PEER;
-	}
-	if (told->rqlen) {
-		kept->rqlen = *told->rqlen;
-		kept->shown |= MDIAG_SHOW_RQLEN;
-	}
-	if (told->meminfo) {
-		memcpy(kept->meminfo, told->meminfo, sizeof(kept->meminfo));
-		kept->shown |= MDIAG_SHOW_MEMINFO;
-	}
-	if (told->uid) {
-		kept->uid = *told->uid;
-		kept->shown |= MDIAG_SHOW_UID;
-	}
+	keep_attr(told, kept, MYPROTO_DIAG_PEER_CHANNEL, &kept->peer_channel);
+	keep_attr(told, kept, MYPROTO_DIAG_PEER_INO, &kept->peer_ino);
+	keep_attr(told, kept, MYPROTO_DIAG_PEER_COOKIE, kept->peer_cookie);
+	keep_attr(told, kept, MYPROTO_DIAG_RQUEUE, &kept->rqueue);
+	keep_attr(told, kept, MYPROTO_DIAG_WQUEUE, &kept->wqueue);
+	keep_attr(told, kept, MYPROTO_DIAG_MEMINFO, kept->meminfo);
+	keep_attr(told, kept, MYPROTO_DIAG_UID, &kept->uid);
 	return true;
 }
 
@@ -255,6 +269,12 @@ static __u64 cookie(const __u32 half[2])
 	return half[0] | (__u64)half[1] << 32;
 }
 
+static void cookie_put(struct myproto_diag_req *req, __u64 cookie)
+{
+	req->mdiag_cookie[0] = cookie;
+	req->mdiag_cookie[1] = cookie >> 32;
+}
+
 static __u64 so_cookie(struct __test_metadata *_metadata, int fd)
 {
 	__u64 val = 0;
@@ -276,7 +296,7 @@ TEST_F(type, shows_unbound)
 	EXPECT_EQ(0, kept.msg.mdiag_shutdown);
 	EXPECT_EQ(0, kept.msg.mdiag_channel);
 	EXPECT_EQ(so_cookie(_metadata, fd), cookie(kept.msg.mdiag_cookie));
-	EXPECT_EQ(SHOW_ALL & ~MDIAG_SHOW_PEER, kept.shown);
+	EXPECT_EQ(attrs_of(SHOW_ALL & ~MDIAG_SHOW_PEER), kept.shown);
 	EXPECT_EQ(geteuid(), kept.uid);
 }
 
@@ -298,14 +318,14 @@ TEST_F(type, shows_connection)
 		kept = dumped(_metadata, fd[i]);
 		EXPECT_EQ(TCP_ESTABLISHED, kept.msg.mdiag_state);
 		EXPECT_EQ(my_channel(_metadata, fd[i]), kept.msg.mdiag_channel);
-		EXPECT_EQ(SHOW_ALL, kept.shown);
-		EXPECT_EQ(my_peer(_metadata, fd[i]), kept.peer.mdiag_channel);
-		EXPECT_EQ(inode(_metadata, fd[!i]), kept.peer.mdiag_ino);
+		EXPECT_EQ(attrs_of(SHOW_ALL), kept.shown);
+		EXPECT_EQ(my_peer(_metadata, fd[i]), kept.peer_channel);
+		EXPECT_EQ(inode(_metadata, fd[!i]), kept.peer_ino);
 		EXPECT_EQ(so_cookie(_metadata, fd[!i]),
-			  cookie(kept.peer.mdiag_cookie));
-		EXPECT_EQ(i ? 7 : 0, kept.rqlen.mdiag_rqueue);
+			  cookie(kept.peer_cookie));
+		EXPECT_EQ(i ? 7 : 0, kept.rqueue);
 		EXPECT_EQ(i || variant->type == SOCK_DGRAM ? 0 : 7,
-			  kept.rqlen.mdiag_wqueue);
+			  kept.wqueue);
 		EXPECT_EQ(mem_charged(_metadata, fd[i]),
 			  kept.meminfo[SK_MEMINFO_RMEM_ALLOC]);
 		EXPECT_EQ(get_int_opt(_metadata, fd[i], SO_RCVBUF),
@@ -323,8 +343,8 @@ TEST_F(type, shows_pair)
 		kept = dumped(_metadata, fd[i]);
 		EXPECT_EQ(TCP_ESTABLISHED, kept.msg.mdiag_state);
 		EXPECT_EQ(0, kept.msg.mdiag_channel);
-		EXPECT_EQ(0, kept.peer.mdiag_channel);
-		EXPECT_EQ(inode(_metadata, fd[!i]), kept.peer.mdiag_ino);
+		EXPECT_EQ(0, kept.peer_channel);
+		EXPECT_EQ(inode(_metadata, fd[!i]), kept.peer_ino);
 	}
 }
 
@@ -341,34 +361,59 @@ TEST_F(type, shows_shutdown)
 	EXPECT_EQ(3, dumped(_metadata, fd[0]).msg.mdiag_shutdown);
 }
 
+/* Types that listen */
+FIXTURE(listen) {};
+
+FIXTURE_VARIANT(listen)
+{
+	int type;
+};
+
+FIXTURE_VARIANT_ADD(listen, stream)
+{
+	.type = SOCK_STREAM,
+};
+
+FIXTURE_VARIANT_ADD(listen, seqpacket)
+{
+	.type = SOCK_SEQPACKET,
+};
+
+FIXTURE_SETUP(listen)
+{
+	my_type = variant->type;
+}
+
+FIXTURE_TEARDOWN(listen)
+{
+}
+
 /* A connection that waits for accept() has no inode, but a peer that tells. */
-TEST_F(type, shows_listener)
+TEST_F(listen, shows_listener)
 {
 	struct myproto_diag_req req = one_req(0);
 	struct kept kept;
 	int fd, client;
 	__u32 channel;
 
-	if (variant->type == SOCK_DGRAM)
-		return;
 	fd = my_listener(_metadata, 7, &channel);
 	client = my_client(_metadata, channel);
 	kept = dumped(_metadata, fd);
 	EXPECT_EQ(TCP_LISTEN, kept.msg.mdiag_state);
-	EXPECT_EQ(SHOW_ALL & ~MDIAG_SHOW_PEER, kept.shown);
-	EXPECT_EQ(1, kept.rqlen.mdiag_rqueue);
-	EXPECT_EQ(7, kept.rqlen.mdiag_wqueue);
+	EXPECT_EQ(attrs_of(SHOW_ALL & ~MDIAG_SHOW_PEER), kept.shown);
+	EXPECT_EQ(1, kept.rqueue);
+	EXPECT_EQ(7, kept.wqueue);
 
 	kept = dumped(_metadata, client);
-	EXPECT_EQ(channel, kept.peer.mdiag_channel);
-	EXPECT_EQ(0, kept.peer.mdiag_ino);
-	memcpy(req.mdiag_cookie, kept.peer.mdiag_cookie, sizeof(__u32[2]));
+	EXPECT_EQ(channel, kept.peer_channel);
+	EXPECT_EQ(0, kept.peer_ino);
+	memcpy(req.mdiag_cookie, kept.peer_cookie, sizeof(__u32[2]));
 	req.mdiag_show = SHOW_ALL;
 	ASSERT_EQ(0, get(_metadata, &req, &kept));
 	EXPECT_EQ(0, kept.msg.mdiag_ino);
 	EXPECT_EQ(TCP_ESTABLISHED, kept.msg.mdiag_state);
 	EXPECT_EQ(channel, kept.msg.mdiag_channel);
-	EXPECT_EQ(inode(_metadata, client), kept.peer.mdiag_ino);
+	EXPECT_EQ(inode(_metadata, client), kept.peer_ino);
 }
 
 TEST(shows_uid)
@@ -376,9 +421,8 @@ TEST(shows_uid)
 	int fd, code;
 	pid_t pid;
 
-	if (geteuid())
+	if (seteuid(1234))
 		SKIP(return, "to become another user needs root");
-	ASSERT_EQ(0, seteuid(1234));
 	fd = my_socket(_metadata);
 	ASSERT_EQ(0, seteuid(0));
 	EXPECT_EQ(1234, dumped(_metadata, fd).uid);
@@ -410,7 +454,7 @@ TEST_F(type, show_flags)
 	for (show = 0; show <= SHOW_ALL; show++) {
 		req.mdiag_show = show;
 		ASSERT_EQ(1, diag_dump(_metadata, &req, keep, &kept));
-		EXPECT_EQ(show, kept.shown);
+		EXPECT_EQ(attrs_of(show), kept.shown);
 	}
 }
 
@@ -425,12 +469,12 @@ TEST_F(type, filter_type)
 		req.mdiag_types = 1 << types[i];
 		EXPECT_EQ(types[i] == variant->type,
 			  is_told(_metadata, &req, fd));
-		req.mdiag_types = ~req.mdiag_types;
+		req.mdiag_types ^= ALL_TYPES;
 		EXPECT_EQ(types[i] != variant->type,
 			  is_told(_metadata, &req, fd));
 	}
 	req.mdiag_types = 0;
-	EXPECT_FALSE(is_told(_metadata, &req, fd));
+	EXPECT_TRUE(is_told(_metadata, &req, fd));
 }
 
 TEST_F(type, filter_state)
@@ -454,7 +498,8 @@ TEST_F(type, filter_state)
 				TH_LOG("%d %d", i, j);
 	}
 	req.mdiag_states = 0;
-	EXPECT_FALSE(is_told(_metadata, &req, fd[0]));
+	for (j = 0; j < count; j++)
+		EXPECT_TRUE(is_told(_metadata, &req, fd[j]));
 }
 
 TEST_F(type, filter_channel)
@@ -483,8 +528,7 @@ TEST_F(type, other_netns)
 
 	my_socketpair(_metadata, fd);
 	my_connection(_metadata, fd);
-	if (unshare(CLONE_NEWNET))
-		SKIP(return, "no new network namespace: needs root");
+	ASSERT_EQ(0, unshare(CLONE_NEWNET));
 	EXPECT_EQ(0, diag_dump(_metadata, &req, count_all, NULL));
 	my_socket(_metadata);
 	EXPECT_EQ(1, diag_dump(_metadata, &req, count_all, NULL));
@@ -550,12 +594,151 @@ TEST_F(type, get_by_cookie)
 	struct myproto_diag_req req = one_req(0);
 	struct kept kept;
 
-	req.mdiag_cookie[0] = val;
-	req.mdiag_cookie[1] = val >> 32;
+	cookie_put(&req, val);
 	ASSERT_EQ(0, get(_metadata, &req, &kept));
 	EXPECT_EQ(inode(_metadata, fd), kept.msg.mdiag_ino);
 	close(fd);
 	EXPECT_EQ(ENOENT, get(_metadata, &req, &kept));
+}
+
+/* Both ways to say that any cookie will do, in all requests */
+TEST_F(type, any_cookie)
+{
+	static const __u32 any[] = { 0, MYPROTO_DIAG_NOCOOKIE };
+	struct myproto_diag_req req;
+	struct kept kept;
+	int fd[2];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(any); i++) {
+		my_socketpair(_metadata, fd);
+		req = dump_req();
+		req.mdiag_cookie[0] = any[i];
+		req.mdiag_cookie[1] = any[i];
+		EXPECT_TRUE(is_told(_metadata, &req, fd[0]));
+
+		req.mdiag_types = 0;
+		req.mdiag_states = 0;
+		req.mdiag_ino = inode(_metadata, fd[0]);
+		EXPECT_EQ(0, get(_metadata, &req, &kept));
+		EXPECT_EQ(req.mdiag_ino, kept.msg.mdiag_ino);
+		req.mdiag_show = 0;
+		EXPECT_EQ(0, destroy_req(_metadata, &req));
+		EXPECT_EQ(ECONNABORTED, try_recv(fd[0]));
+
+		/* One half is not enough, */
+		req.mdiag_cookie[1] = ~any[i];
+		EXPECT_EQ(ESTALE, get(_metadata, &req, &kept));
+		/* and that does not name a socket. */
+		req.mdiag_cookie[1] = any[i];
+		req.mdiag_ino = 0;
+		EXPECT_EQ(EINVAL, get(_metadata, &req, &kept));
+	}
+}
+
+/* Who gets a cookie */
+
+FIXTURE(cookie) {};
+
+FIXTURE_VARIANT(cookie)
+{
+	/* @fd has @cookie, its peer has none yet. */
+	void (*look)(struct __test_metadata *_metadata, int fd, __u64 cookie);
+};
+
+FIXTURE_SETUP(cookie)
+{
+	cpu_set_t cpus;
+
+	/* On one CPU each cookie is one more than the last. */
+	CPU_ZERO(&cpus);
+	CPU_SET(sched_getcpu(), &cpus);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpus), &cpus));
+}
+
+FIXTURE_TEARDOWN(cookie)
+{
+}
+
+static void look_proc(struct __test_metadata *_metadata, int fd, __u64 cookie)
+{
+	char buf[4096];
+	int proc;
+
+	proc = open("/proc/net/myproto", O_RDONLY);
+	ASSERT_LE(0, proc)
+		TH_LOG("/proc/net/myproto: %s", strerror(errno));
+	while (read(proc, buf, sizeof(buf)) > 0)
+		;
+	close(proc);
+}
+
+FIXTURE_VARIANT_ADD(cookie, proc)
+{
+	.look = look_proc,
+};
+
+static void look_dump(struct __test_metadata *_metadata, int fd, __u64 cookie)
+{
+	struct myproto_diag_req req = dump_req();
+
+	req.mdiag_show &= ~MDIAG_SHOW_PEER;
+	req.mdiag_channel = my_channel(_metadata, fd);
+	EXPECT_TRUE(is_told(_metadata, &req, fd));
+}
+
+FIXTURE_VARIANT_ADD(cookie, dump_without_peer)
+{
+	.look = look_dump,
+};
+
+static void look_get(struct __test_metadata *_metadata, int fd, __u64 cookie)
+{
+	struct myproto_diag_req req = one_req(inode(_metadata, fd));
+	struct kept kept;
+
+	req.mdiag_show = SHOW_ALL & ~MDIAG_SHOW_PEER;
+	EXPECT_EQ(0, get(_metadata, &req, &kept));
+}
+
+FIXTURE_VARIANT_ADD(cookie, get_without_peer)
+{
+	.look = look_get,
+};
+
+/* Nobody has the cookie, so all are looked at. */
+static void look_cookie(struct __test_metadata *_metadata, int fd, __u64 cookie)
+{
+	struct myproto_diag_req req = one_req(0);
+	struct kept kept;
+
+	cookie_put(&req, ~cookie);
+	EXPECT_EQ(ENOENT, get(_metadata, &req, &kept));
+}
+
+FIXTURE_VARIANT_ADD(cookie, get_by_cookie)
+{
+	.look = look_cookie,
+};
+
+/* Others may get cookies meanwhile, but hardly each time. */
+TEST_F(cookie, none_given)
+{
+	int fd[2], other, round, clean = 0;
+	__u64 first, next;
+
+	for (round = 0; round < 20; round++) {
+		my_connection(_metadata, fd);
+		first = so_cookie(_metadata, fd[1]);
+		variant->look(_metadata, fd[1], first);
+		other = my_socket(_metadata);
+		next = so_cookie(_metadata, other);
+		clean += next == first + 1;
+		close(other);
+		close(fd[0]);
+		close(fd[1]);
+	}
+	EXPECT_LT(0, clean);
 }
 
 /* Requests that are refused */
@@ -643,6 +826,60 @@ TEST_F(invalid, einval)
 		EXPECT_EQ(EINVAL, destroy_req(_metadata, &req));
 }
 
+/* Each bit of the masks that has no meaning */
+TEST(invalid_bits)
+{
+	struct myproto_diag_req req;
+	int i, ret;
+
+	for (i = 0; i < 32; i++) {
+		req = dump_req();
+		req.mdiag_states = 1U << i;
+		ret = diag_dump(_metadata, &req, count_all, NULL);
+		EXPECT_EQ(req.mdiag_states & ALL_STATES ? 0 : -EINVAL, ret)
+			TH_LOG("state %d", i);
+		req = dump_req();
+		req.mdiag_show = 1U << i;
+		ret = diag_dump(_metadata, &req, count_all, NULL);
+		EXPECT_EQ(req.mdiag_show & SHOW_ALL ? 0 : -EINVAL, ret)
+			TH_LOG("show %d", i);
+		if (i >= 16)
+			continue;
+		req = dump_req();
+		req.mdiag_types = 1U << i;
+		ret = diag_dump(_metadata, &req, count_all, NULL);
+		EXPECT_EQ(req.mdiag_types & ALL_TYPES ? 0 : -EINVAL, ret)
+			TH_LOG("type %d", i);
+	}
+}
+
+/* There are no attributes for requests, of whatever type. */
+TEST(invalid_attribute)
+{
+	static const __u16 types[] = { 0, 1, MYPROTO_DIAG_UID, 0x3fff,
+				       NLA_F_NESTED | 1 };
+	int fd = my_socket(_metadata);
+	struct {
+		struct myproto_diag_req req;
+		struct nlattr nla;
+		__u32 val;
+	} req = { .nla = { .nla_len = NLA_HDRLEN + sizeof(__u32) } };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(types); i++) {
+		req.nla.nla_type = types[i];
+		req.req = dump_req();
+		EXPECT_EQ(-EINVAL, diag(_metadata, SOCK_DIAG_BY_FAMILY,
+					NLM_F_DUMP, &req, sizeof(req),
+					count_all, NULL));
+		req.req = one_req(inode(_metadata, fd));
+		EXPECT_EQ(-EINVAL, diag(_metadata, SOCK_DIAG_BY_FAMILY, 0,
+					&req, sizeof(req), count_all, NULL));
+		EXPECT_EQ(-EINVAL, diag(_metadata, SOCK_DESTROY, 0, &req,
+					sizeof(req), count_all, NULL));
+	}
+}
+
 TEST(invalid_length)
 {
 	struct {
@@ -662,6 +899,19 @@ TEST(invalid_length)
 		EXPECT_EQ(-EINVAL, diag(_metadata, SOCK_DESTROY, 0, &req,
 					len[i], count_all, NULL));
 	}
+}
+
+/* It ends one socket, even when one is named. */
+TEST(destroy_dump_einval)
+{
+	struct myproto_diag_req req;
+	int fd[2];
+
+	my_socketpair(_metadata, fd);
+	req = one_req(inode(_metadata, fd[0]));
+	EXPECT_EQ(-EINVAL, diag(_metadata, SOCK_DESTROY, NLM_F_DUMP, &req,
+				sizeof(req), NULL, NULL));
+	EXPECT_EQ(EAGAIN, try_recv(fd[0]));
 }
 
 TEST(destroy_show_einval)
@@ -695,6 +945,74 @@ TEST_F(many, each_once)
 	}
 }
 
+/* The state of a record */
+
+static bool flip_stop;
+
+/* Connects and dissolves the DGRAM socket *@arg. */
+static void *flip(void *arg)
+{
+	int *fd = arg;
+	long count = 0;
+	socklen_t len = sizeof(struct sockaddr_my);
+	struct sockaddr_my addr;
+
+	if (getsockname(fd[1], (struct sockaddr *)&addr, &len))
+		return NULL;
+	while (!__atomic_load_n(&flip_stop, __ATOMIC_RELAXED)) {
+		count += !my_connect(fd[0], addr.smy_channel);
+		my_dissolve(fd[0]);
+	}
+	return (void *)count;
+}
+
+struct flips {
+	__u32 states;
+	int outside;	/* of the mask */
+	int torn;	/* whether it is connected, and its peer, do not agree */
+};
+
+static bool check_state(const struct told *told, void *data)
+{
+	bool connected = told->msg->mdiag_state == TCP_ESTABLISHED;
+	struct flips *flips = data;
+
+	flips->outside += !(flips->states & 1 << told->msg->mdiag_state);
+	flips->torn += connected != !!told->attr[MYPROTO_DIAG_PEER_INO];
+	return true;
+}
+
+/* No record has a state that was not asked for, though it changes all the time.
+ * To meet that takes many dumps: as many as there is time for.
+ */
+TEST(state_changes)
+{
+	static const int states[] = { TCP_CLOSE, TCP_ESTABLISHED };
+	struct myproto_diag_req req = dump_req();
+	long end = now_ms() + WAIT_MS;
+	struct flips flips = {};
+	int fd[2], i, seen = 0;
+	pthread_t thread;
+	void *count;
+
+	my_type = SOCK_DGRAM;
+	for (i = 0; i < 2; i++)
+		fd[i] = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, flip, fd));
+	for (i = 0; i < 4000 && now_ms() < end; i++) {
+		flips.states = 1 << states[i % 2];
+		req.mdiag_states = flips.states;
+		seen += diag_dump(_metadata, &req, check_state, &flips);
+	}
+	__atomic_store_n(&flip_stop, true, __ATOMIC_RELAXED);
+	ASSERT_EQ(0, pthread_join(thread, &count));
+	EXPECT_NE(NULL, count);
+	/* The other one does not change. */
+	EXPECT_LE(i / 2, seen);
+	EXPECT_EQ(0, flips.outside);
+	EXPECT_EQ(0, flips.torn);
+}
+
 /* SOCK_DESTROY */
 
 FIXTURE(destroy)
@@ -719,8 +1037,6 @@ FIXTURE_VARIANT_ADD(destroy, seqpacket)
 
 FIXTURE_SETUP(destroy)
 {
-	if (geteuid())
-		SKIP(return, "to end sockets needs root");
 	my_type = variant->type;
 	my_connection(_metadata, self->fd);
 }
@@ -909,8 +1225,8 @@ TEST_F(destroy, stale_cookie)
 {
 	struct myproto_diag_req req = one_req(inode(_metadata, self->fd[0]));
 
-	req.mdiag_cookie[0] = 0;
-	req.mdiag_cookie[1] = 0;
+	/* That of its peer */
+	cookie_put(&req, so_cookie(_metadata, self->fd[1]));
 	EXPECT_EQ(ESTALE, destroy_req(_metadata, &req));
 	EXPECT_EQ(EAGAIN, try_recv(self->fd[0]));
 }
@@ -948,7 +1264,7 @@ TEST_F(destroy, listener)
 		  err_of(my_bind(my_socket(_metadata), channel)));
 	ASSERT_EQ(0, listen(listener, 1));
 	EXPECT_EQ(0, poll_now(listener));
-	EXPECT_EQ(0, dumped(_metadata, listener).rqlen.mdiag_rqueue);
+	EXPECT_EQ(0, dumped(_metadata, listener).rqueue);
 	client = my_client(_metadata, channel);
 	EXPECT_LE(0, accept(listener, NULL, NULL));
 	EXPECT_EQ(EAGAIN, try_recv(client));
@@ -982,7 +1298,7 @@ static int destroy_peer(struct __test_metadata *_metadata, int fd)
 	struct kept kept = dumped(_metadata, fd);
 	struct myproto_diag_req req = one_req(0);
 
-	memcpy(req.mdiag_cookie, kept.peer.mdiag_cookie, sizeof(__u32[2]));
+	memcpy(req.mdiag_cookie, kept.peer_cookie, sizeof(__u32[2]));
 	return destroy_req(_metadata, &req);
 }
 
@@ -1021,8 +1337,6 @@ FIXTURE(dgram)
 
 FIXTURE_SETUP(dgram)
 {
-	if (geteuid())
-		SKIP(return, "to end sockets needs root");
 	my_type = SOCK_DGRAM;
 	link_make(_metadata, &self->link, SOCK_DGRAM, BY_ADDRESS);
 }
@@ -1135,36 +1449,49 @@ static bool keep_cookie(const struct told *told, void *data)
 	return true;
 }
 
-TEST(destroy_in_use)
+/* Ends all that there are; returns how many that were */
+static int destroy_all(struct __test_metadata *_metadata)
 {
-	struct myproto_diag_req req, all = dump_req();
-	int round, err, destroyed = 0;
-	struct cookies cookies;
-	pthread_t thread[2];
+	struct myproto_diag_req req = dump_req();
+	struct cookies cookies = {};
+	int err, destroyed = 0;
 	size_t i;
 
-	if (unshare(CLONE_NEWNET))
-		SKIP(return, "no new network namespace: needs root");
+	EXPECT_LE(0, diag_dump(_metadata, &req, keep_cookie, &cookies));
+	for (i = 0; i < cookies.count; i++) {
+		req = one_req(0);
+		memcpy(req.mdiag_cookie, cookies.cookie[i], sizeof(__u32[2]));
+		err = destroy_req(_metadata, &req);
+		destroyed += !err;
+		/* Or it is closed by now, or its peer was ended. */
+		if (err)
+			EXPECT_EQ(ENOENT, err);
+	}
+	return destroyed;
+}
+
+TEST(destroy_in_use)
+{
+	struct myproto_diag_req all = dump_req();
+	pthread_t thread[2];
+	int round, fd[2];
+	size_t i;
+
+	ASSERT_EQ(0, unshare(CLONE_NEWNET));
 	for (i = 0; i < 2; i++)
 		ASSERT_EQ(0, pthread_create(&thread[i], NULL, use, NULL));
-	for (round = 0; round < 100 || (!destroyed && round < 10000);
-	     round++) {
-		cookies.count = 0;
-		EXPECT_LE(0, diag_dump(_metadata, &all, keep_cookie, &cookies));
-		for (i = 0; i < cookies.count; i++) {
-			req = one_req(0);
-			memcpy(req.mdiag_cookie, cookies.cookie[i],
-			       sizeof(__u32[2]));
-			err = destroy_req(_metadata, &req);
-			destroyed += !err;
-			ASSERT_TRUE(!err || err == ENOENT)
-				TH_LOG("%s", strerror(err));
-		}
+	for (round = 0; round < 100; round++) {
+		/* Others may be gone before they are ended, not these. */
+		my_socketpair(_metadata, fd);
+		EXPECT_LT(0, destroy_all(_metadata));
+		EXPECT_EQ(EPIPE, try_send(fd[0]));
+		EXPECT_EQ(EPIPE, try_send(fd[1]));
+		close(fd[0]);
+		close(fd[1]);
 	}
 	__atomic_store_n(&use_stop, true, __ATOMIC_RELAXED);
 	for (i = 0; i < 2; i++)
 		ASSERT_EQ(0, pthread_join(thread[i], NULL));
-	EXPECT_LT(0, destroyed);
 	EXPECT_EQ(0, diag_dump(_metadata, &all, count_all, NULL));
 }
 
@@ -1231,10 +1558,13 @@ static int probe(void)
 
 int main(int argc, char **argv)
 {
-	int err = probe();
+	int err;
 
+	/* Without the family there is no diag. */
+	my_start();
+	err = probe();
 	if (err)
 		ksft_exit_skip("%s: CONFIG_MYPROTO_DIAG not set?\n",
 			       strerror(err));
-	return my_test_main(argc, argv);
+	return test_harness_run(argc, argv);
 }

@@ -1,23 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Random calls on AF_MYPROTO sockets, by threads and processes that share the
- * descriptors, so that each call meets each other one. What a call returns does
- * not matter: what does is that it returns, that no socket is left at the end,
- * and that the kernel finds nothing to complain about in its log.
+ * descriptors, so that each call meets each other one; requests of io_uring and
+ * sock_diag too, SOCK_DESTROY among them. What a call returns does not matter:
+ * what does is that it returns, that no socket is left at the end, and that the
+ * kernel finds nothing to complain about in its log.
  *
  * "myproto_fuzz --help" lists the options.
  */
 #define _GNU_SOURCE
 #include <getopt.h>
 #include <linux/filter.h>
+#include <linux/io_uring.h>
+#include <linux/myproto_diag.h>
+#include <linux/netlink.h>
 #include <linux/sched.h>
+#include <linux/sock_diag.h>
 #include <linux/sockios.h>
+#include <linux/time_types.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
@@ -39,26 +47,18 @@
 #define SEED		20250101
 #define SECONDS		5
 
+#define ENTRIES		16	/* of a ring of io_uring */
+#define BUFFERS		16	/* of its group of provided buffers */
+#define GROUP		1
+
 #define TYPE_SHIFT	24	/* in an entry of the table */
+#define CALL_BITS	8	/* in user_data, below the type */
 
 /* Open descriptors, 0: none. Those of sockets have the type above them. */
 struct table {
 	int socket[SLOTS];
 	int listener[LISTENERS];	/* some of those that listen */
 	int epoll[EPOLLS];
-};
-
-struct worker {
-	struct table *table;
-	uint64_t random;
-	uint64_t index;
-	uint64_t step;
-	unsigned int call;	/* what it is doing */
-	int *entry;		/* in the table, of the socket it does it to */
-	int type;		/* of that */
-	pthread_t thread;
-	pid_t pid;
-	bool ended;
 };
 
 struct message {
@@ -70,8 +70,40 @@ struct message {
 	} control;
 };
 
+/* What a request writes to when it completes */
+struct slot {
+	struct message m;
+	struct msghdr msg;
+};
+
+struct ring {
+	int fd;		/* 0: none */
+	unsigned int *sq_head, *sq_tail, *sq_mask;
+	unsigned int *cq_head, *cq_tail, *cq_mask;
+	struct io_uring_sqe *sqes;
+	struct io_uring_cqe *cqes;
+	struct io_uring_buf_ring *buffers;
+	char *map;
+	size_t map_size;
+	struct slot slots[ENTRIES];
+};
+
+struct worker {
+	struct table *table;
+	struct ring ring;
+	uint64_t random;
+	uint64_t index;
+	uint64_t step;
+	unsigned int call;	/* what it is doing */
+	int *entry;		/* in the table, of the socket it does it to */
+	int type;		/* of that */
+	pthread_t thread;
+	pid_t pid;
+	bool ended;
+};
+
 static int pipes[PIPES][2], file;
-static char *buf;	/* BUF_SIZE, then nothing */
+static char *buf;	/* BUF_SIZE, then as much that faults */
 
 /* Chance */
 
@@ -226,6 +258,7 @@ static int recv_flags(struct worker *w)
 	       (one_in(w, 6) ? MSG_PEEK : 0) |
 	       (one_in(w, 6) ? MSG_TRUNC : 0) |
 	       (one_in(w, 6) ? MSG_WAITALL : 0) |
+	       (one_in(w, 16) ? MSG_ERRQUEUE : 0) |
 	       (one_in(w, 50) ? MSG_OOB : 0) |
 	       (one_in(w, 50) ? 1U << below(w, 32) : 0);
 }
@@ -353,7 +386,8 @@ static long do_client(struct worker *w)
 	int type = some_type(w);
 	int fd = socket(AF_MYPROTO, type | SOCK_NONBLOCK, 0);
 
-	if (fd < 0 || my_connect(fd, channel(w, type)))
+	if (fd < 0 ||
+	    (my_connect(fd, channel(w, type)) && errno != EINPROGRESS))
 		return drop(fd);
 	return store(w, fd, type);
 }
@@ -532,6 +566,22 @@ static long do_epoll_ctl(struct worker *w)
 			 ops[below(w, ARRAY_SIZE(ops))], pick(w), &event);
 }
 
+/* EPOLLEXCLUSIVE goes with few others. */
+static long do_epoll_exclusive(struct worker *w)
+{
+	static const unsigned int events[] = {
+		EPOLLIN, EPOLLOUT, EPOLLIN | EPOLLOUT,
+	};
+	struct epoll_event event = {
+		.events = EPOLLEXCLUSIVE |
+			  events[below(w, ARRAY_SIZE(events))] |
+			  (one_in(w, 2) ? EPOLLET : 0),
+	};
+
+	return epoll_ctl(take(w, w->table->epoll, EPOLLS), EPOLL_CTL_ADD,
+			 pick(w), &event);
+}
+
 static long do_epoll_wait(struct worker *w)
 {
 	struct epoll_event events[8];
@@ -546,6 +596,7 @@ static long do_setsockopt(struct worker *w)
 		SO_RCVBUF, SO_SNDBUF, SO_RCVLOWAT, SO_PEEK_OFF, SO_PASSCRED,
 		SO_TIMESTAMP, SO_TIMESTAMPNS, SO_TIMESTAMPING, SO_LINGER,
 		SO_DETACH_FILTER, SO_RCVBUFFORCE, SO_RCVTIMEO, SO_SNDTIMEO,
+		SO_PASSSEC,
 	};
 	/* An int, a struct linger, or seconds and microseconds */
 	long val[] = { value(w), value(w) };
@@ -661,12 +712,243 @@ static long do_proc(struct worker *w)
 	return close(fd);
 }
 
-static long do_fork(struct worker *w);
+/* sock_diag */
 
+/* Send a request and read some of what comes. */
+static long diag(struct worker *w, int type, int flags,
+		 const struct myproto_diag_req *req)
+{
+	struct {
+		struct nlmsghdr nlh;
+		struct myproto_diag_req req;
+		struct nlattr attr;
+		char rest[32];
+	} msg = {
+		.nlh.nlmsg_type = type,
+		.nlh.nlmsg_flags = NLM_F_REQUEST | flags |
+				   (one_in(w, 16) ? below(w, 1 << 16) : 0),
+		.req = *req,
+		.attr.nla_len = one_in(w, 2) ? sizeof(msg.attr) : below(w, 64),
+		.attr.nla_type = below(w, 8),
+	};
+	size_t len = one_in(w, 16) ? below(w, sizeof(msg) + 1) :
+		     one_in(w, 16) ? sizeof(msg) :
+				     NLMSG_LENGTH(sizeof(*req));
+	int n = below(w, 8), fd, err, answer[2048];
+	const struct nlmsghdr *nlh = (void *)answer;
+	ssize_t ret;
+
+	msg.nlh.nlmsg_len = one_in(w, 32) ? value(w) : len;
+	fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG);
+	ret = send(fd, &msg, len, 0);
+	if (ret >= 0)
+		ret = recv(fd, answer, sizeof(answer), MSG_DONTWAIT);
+	err = err_of(ret);
+	if (ret > 0 && nlh->nlmsg_type == NLMSG_ERROR)
+		err = -*(int *)NLMSG_DATA(nlh);
+	while (ret > 0 && n--)
+		ret = recv(fd, answer, sizeof(answer), MSG_DONTWAIT);
+	close(fd);
+	errno = err;
+	return err ? -1 : 0;
+}
+
+/* Any byte but the family, which would load modules of others */
+static void spoil(struct worker *w, struct myproto_diag_req *req)
+{
+	if (one_in(w, 16))
+		((char *)req)[1 + below(w, sizeof(*req) - 1)] = value(w);
+}
+
+static long do_diag_dump(struct worker *w)
+{
+	struct myproto_diag_req req = {
+		.sdiag_family = AF_MYPROTO,
+		.mdiag_types = one_in(w, 8) ? below(w, 1 << 16) :
+			       one_in(w, 2) ? 0 :
+			       1 << some_type(w) | 1 << some_type(w),
+		.mdiag_states = one_in(w, 8) ? 1U << below(w, 32) :
+				one_in(w, 2) ? 0 :
+				1 << TCP_CLOSE | 1 << TCP_ESTABLISHED,
+		.mdiag_channel = one_in(w, 4) ? channel(w, some_type(w)) : 0,
+		.mdiag_show = below(w, 16),
+	};
+
+	spoil(w, &req);
+	return diag(w, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &req);
+}
+
+/* A request for one socket, by its channel, its inode or its cookie */
+static struct myproto_diag_req diag_one(struct worker *w)
+{
+	struct myproto_diag_req req = {
+		.sdiag_family = AF_MYPROTO,
+		.mdiag_cookie = { MYPROTO_DIAG_NOCOOKIE,
+				  MYPROTO_DIAG_NOCOOKIE },
+	};
+	socklen_t len = sizeof(req.mdiag_cookie);
+	unsigned int by = below(w, 3);
+	int fd = pick(w);
+	struct stat st;
+
+	if (by == 0)
+		req.mdiag_channel = channel(w, w->type);
+	else if (by == 1 && !fstat(fd, &st))
+		req.mdiag_ino = st.st_ino;
+	if (by == 2 || one_in(w, 4))
+		getsockopt(fd, SOL_SOCKET, SO_COOKIE, req.mdiag_cookie, &len);
+	spoil(w, &req);
+	return req;
+}
+
+static long do_diag_get(struct worker *w)
+{
+	struct myproto_diag_req req = diag_one(w);
+
+	req.mdiag_show |= below(w, 16);
+	return diag(w, SOCK_DIAG_BY_FAMILY, 0, &req);
+}
+
+static long do_diag_destroy(struct worker *w)
+{
+	struct myproto_diag_req req = diag_one(w);
+
+	return diag(w, SOCK_DESTROY, NLM_F_ACK, &req);
+}
+
+/* io_uring: each of these makes a request of @sqe, which has a socket. */
+
+static void fill_msg_flags(struct worker *w, struct io_uring_sqe *sqe,
+			   int flags)
+{
+	/* Mostly wait, and not in this thread. */
+	sqe->msg_flags = one_in(w, 8) ? flags : flags & ~MSG_DONTWAIT;
+	sqe->ioprio |= one_in(w, 8) ? IORING_RECVSEND_POLL_FIRST : 0;
+}
+
+static void fill_send(struct worker *w, struct io_uring_sqe *sqe,
+		      struct slot *slot)
+{
+	sqe->len = length(w);
+	sqe->addr = (uintptr_t)memory(w, sqe->len);
+	sqe->addr_len = destination(w, &slot->m.addr);
+	sqe->addr2 = sqe->addr_len ? (uintptr_t)&slot->m.addr : 0;
+	fill_msg_flags(w, sqe, send_flags(w));
+	if (one_in(w, 8)) {
+		sqe->flags |= IOSQE_BUFFER_SELECT;
+		sqe->ioprio |= one_in(w, 2) ? IORING_RECVSEND_BUNDLE : 0;
+	}
+}
+
+static void fill_sendmsg(struct worker *w, struct io_uring_sqe *sqe,
+			 struct slot *slot)
+{
+	message(w, &slot->m, &slot->msg, true);
+	sqe->addr = (uintptr_t)&slot->msg;
+	sqe->len = 1;
+	fill_msg_flags(w, sqe, send_flags(w));
+}
+
+static void fill_recv(struct worker *w, struct io_uring_sqe *sqe,
+		      struct slot *slot)
+{
+	(void)slot;
+	sqe->len = length(w);
+	sqe->addr = (uintptr_t)memory(w, sqe->len);
+	fill_msg_flags(w, sqe, recv_flags(w));
+}
+
+static void fill_recvmsg(struct worker *w, struct io_uring_sqe *sqe,
+			 struct slot *slot)
+{
+	message(w, &slot->m, &slot->msg, false);
+	sqe->addr = (uintptr_t)&slot->msg;
+	sqe->len = 1;
+	fill_msg_flags(w, sqe, recv_flags(w));
+}
+
+static void fill_multishot(struct worker *w, struct io_uring_sqe *sqe,
+			   struct slot *slot)
+{
+	if (sqe->opcode == IORING_OP_RECVMSG) {
+		fill_recvmsg(w, sqe, slot);
+		slot->msg.msg_iovlen = 0;
+	} else {
+		fill_recv(w, sqe, slot);
+		sqe->len = one_in(w, 2) ? 0 : sqe->len;
+		sqe->ioprio |= one_in(w, 4) ? IORING_RECVSEND_BUNDLE : 0;
+	}
+	sqe->msg_flags &= ~MSG_WAITALL;
+	sqe->flags |= IOSQE_BUFFER_SELECT;
+	sqe->ioprio |= one_in(w, 8) ? 0 : IORING_RECV_MULTISHOT;
+}
+
+static void fill_accept(struct worker *w, struct io_uring_sqe *sqe,
+			struct slot *slot)
+{
+	if (!one_in(w, 16))
+		sqe->fd = take(w, w->table->listener, LISTENERS);
+	if (one_in(w, 2)) {
+		slot->msg.msg_namelen = below(w, sizeof(slot->m.addr));
+		sqe->addr = (uintptr_t)&slot->m.addr;
+		sqe->addr2 = (uintptr_t)&slot->msg.msg_namelen;
+	}
+	sqe->accept_flags = one_in(w, 4) ? 0 : SOCK_NONBLOCK;
+	sqe->ioprio = below(w, 8);	/* IORING_ACCEPT_* */
+}
+
+static void fill_connect(struct worker *w, struct io_uring_sqe *sqe,
+			 struct slot *slot)
+{
+	sqe->off = address(w, &slot->m.addr);
+	sqe->addr = (uintptr_t)&slot->m.addr;
+}
+
+static void fill_poll(struct worker *w, struct io_uring_sqe *sqe,
+		      struct slot *slot)
+{
+	(void)slot;
+	sqe->poll32_events = below(w, 1 << 15) |
+			     (one_in(w, 4) ? EPOLLEXCLUSIVE : 0);
+	sqe->len = one_in(w, 4) ? IORING_POLL_ADD_MULTI : 0;
+}
+
+static void fill_shutdown(struct worker *w, struct io_uring_sqe *sqe,
+			  struct slot *slot)
+{
+	(void)slot;
+	sqe->len = below(w, 3);
+}
+
+static void fill_timeout(struct worker *w, struct io_uring_sqe *sqe,
+			 struct slot *slot)
+{
+	static const struct __kernel_timespec timeout = {
+		.tv_nsec = TICK_MS * 1000000,
+	};
+
+	(void)w;
+	(void)slot;
+	sqe->addr = (uintptr_t)&timeout;
+	sqe->len = 1;
+}
+
+static void fill_cancel(struct worker *w, struct io_uring_sqe *sqe,
+			struct slot *slot);
+static long do_fork(struct worker *w);
+static long do_uring(struct worker *w);
+static long do_uring_close(struct worker *w);
+
+/* The calls, and the requests that do_uring() makes; those are counted when
+ * they complete.
+ */
 static const struct {
 	const char *name;
 	unsigned int weight;
 	long (*run)(struct worker *w);
+	void (*fill)(struct worker *w, struct io_uring_sqe *sqe,
+		     struct slot *slot);
+	unsigned int opcode;
 } calls[] = {
 	{ "socket", 10, do_socket },
 	{ "socketpair", 4, do_socketpair },
@@ -693,6 +975,7 @@ static const struct {
 	{ "poll", 16, do_poll },
 	{ "epoll_create1", 1, do_epoll_create },
 	{ "epoll_ctl", 30, do_epoll_ctl },
+	{ "epoll exclusive", 20, do_epoll_exclusive },
 	{ "epoll_wait", 12, do_epoll_wait },
 	{ "setsockopt", 40, do_setsockopt },
 	{ "set filter", 5, do_set_filter },
@@ -705,7 +988,27 @@ static const struct {
 	{ "close", 5, do_close },
 	{ "proc", 4, do_proc },
 	{ "fork", 1, do_fork },
+	{ "diag dump", 8, do_diag_dump },
+	{ "diag get", 12, do_diag_get },
+	{ "diag destroy", 4, do_diag_destroy },
+	{ "uring", 100, do_uring },
+	{ "uring close", 1, do_uring_close },
+	{ "uring send", 40, NULL, fill_send, IORING_OP_SEND },
+	{ "uring sendmsg", 30, NULL, fill_sendmsg, IORING_OP_SENDMSG },
+	{ "uring recv", 30, NULL, fill_recv, IORING_OP_RECV },
+	{ "uring recvmsg", 20, NULL, fill_recvmsg, IORING_OP_RECVMSG },
+	{ "uring recvs", 20, NULL, fill_multishot, IORING_OP_RECV },
+	{ "uring recvmsgs", 10, NULL, fill_multishot, IORING_OP_RECVMSG },
+	{ "uring accept", 20, NULL, fill_accept, IORING_OP_ACCEPT },
+	{ "uring connect", 20, NULL, fill_connect, IORING_OP_CONNECT },
+	{ "uring poll", 20, NULL, fill_poll, IORING_OP_POLL_ADD },
+	{ "uring shutdown", 1, NULL, fill_shutdown, IORING_OP_SHUTDOWN },
+	{ "uring cancel", 20, NULL, fill_cancel, IORING_OP_ASYNC_CANCEL },
+	/* The last one: not by itself. It succeeds with ETIME. */
+	{ "uring timeout", 0, NULL, fill_timeout, IORING_OP_LINK_TIMEOUT },
 };
+
+#define LINK_TIMEOUT	(ARRAY_SIZE(calls) - 1)
 
 /* Shared by all processes */
 static struct shared {
@@ -718,21 +1021,213 @@ static struct shared {
 static uint64_t seed = SEED;
 static bool fail;
 
-/* Workers */
-
-static unsigned int choose(struct worker *w)
+/* Call or @request? */
+static unsigned int weight(unsigned int call, bool request)
 {
-	static unsigned int total;
-	unsigned int i, n;
+	return !calls[call].run == request ? calls[call].weight : 0;
+}
 
-	if (!total)
-		for (i = 0; i < ARRAY_SIZE(calls); i++)
-			total += calls[i].weight;
+static unsigned int choose(struct worker *w, bool request)
+{
+	unsigned int i, n, total = 0;
+
+	for (i = 0; i < ARRAY_SIZE(calls); i++)
+		total += weight(i, request);
 	n = below(w, total);
-	for (i = 0; n >= calls[i].weight; i++)
-		n -= calls[i].weight;
+	for (i = 0; n >= weight(i, request); i++)
+		n -= weight(i, request);
 	return i;
 }
+
+static void count(unsigned int call, int err)
+{
+	__atomic_add_fetch(&shared->count[call][err % ERRNOS], 1,
+			   __ATOMIC_RELAXED);
+}
+
+/* The rings: each worker has its own, which it makes when it needs one. */
+
+static void ring_unmap(struct ring *ring)
+{
+	munmap(ring->buffers, BUFFERS * sizeof(struct io_uring_buf));
+	munmap(ring->sqes, ENTRIES * sizeof(*ring->sqes));
+	munmap(ring->map, ring->map_size);
+	close(ring->fd);
+	ring->fd = 0;
+}
+
+static bool ring_map(struct ring *ring, const struct io_uring_params *p)
+{
+	const int prot = PROT_READ | PROT_WRITE;
+	struct io_uring_buf_reg reg = {
+		.ring_entries = BUFFERS,
+		.bgid = GROUP,
+	};
+
+	ring->map_size = p->cq_off.cqes + p->cq_entries * sizeof(*ring->cqes);
+	ring->map = mmap(NULL, ring->map_size, prot, MAP_SHARED | MAP_POPULATE,
+			 ring->fd, IORING_OFF_SQ_RING);
+	ring->sqes = mmap(NULL, ENTRIES * sizeof(*ring->sqes), prot,
+			  MAP_SHARED | MAP_POPULATE, ring->fd,
+			  IORING_OFF_SQES);
+	ring->buffers = mmap(NULL, BUFFERS * sizeof(struct io_uring_buf), prot,
+			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (ring->map == MAP_FAILED || ring->sqes == MAP_FAILED ||
+	    ring->buffers == MAP_FAILED)
+		return false;
+	ring->sq_head = (void *)(ring->map + p->sq_off.head);
+	ring->sq_tail = (void *)(ring->map + p->sq_off.tail);
+	ring->sq_mask = (void *)(ring->map + p->sq_off.ring_mask);
+	ring->cq_head = (void *)(ring->map + p->cq_off.head);
+	ring->cq_tail = (void *)(ring->map + p->cq_off.tail);
+	ring->cq_mask = (void *)(ring->map + p->cq_off.ring_mask);
+	ring->cqes = (void *)(ring->map + p->cq_off.cqes);
+	reg.ring_addr = (uintptr_t)ring->buffers;
+	return !syscall(SYS_io_uring_register, ring->fd,
+			IORING_REGISTER_PBUF_RING, &reg, 1);
+}
+
+static bool ring_open(struct worker *w)
+{
+	static const unsigned int flags[] = {
+		0, IORING_SETUP_COOP_TASKRUN,
+		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+	};
+	struct io_uring_params p = {
+		.flags = IORING_SETUP_NO_SQARRAY | IORING_SETUP_SUBMIT_ALL |
+			 flags[below(w, ARRAY_SIZE(flags))],
+	};
+	int fd = syscall(SYS_io_uring_setup, ENTRIES, &p);
+
+	if (fd < 0)
+		return false;
+	w->ring.fd = fd;
+	if (!ring_map(&w->ring, &p)) {
+		ring_unmap(&w->ring);
+		return false;
+	}
+	return true;
+}
+
+/* Submit what is in the ring, and do what was put off. */
+static long ring_enter(struct ring *ring, int wait)
+{
+	return syscall(SYS_io_uring_enter, ring->fd,
+		       *ring->sq_tail - *ring->sq_head, wait,
+		       IORING_ENTER_GETEVENTS, NULL, 0);
+}
+
+/* Take the completions off the ring. */
+static void ring_reap(struct worker *w)
+{
+	struct ring *ring = &w->ring;
+	unsigned int head = *ring->cq_head, call;
+	const struct io_uring_cqe *cqe;
+
+	while (head != __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE)) {
+		cqe = &ring->cqes[head & *ring->cq_mask];
+		call = cqe->user_data & ((1 << CALL_BITS) - 1);
+		count(call, cqe->res < 0 ? -cqe->res : 0);
+		if (calls[call].opcode == IORING_OP_ACCEPT)
+			store(w, cqe->res, cqe->user_data >> CALL_BITS);
+		__atomic_store_n(ring->cq_head, ++head, __ATOMIC_RELEASE);
+	}
+}
+
+/* Other requests end with the ring, but nobody would close what an accept gives
+ * then.
+ */
+static void ring_close(struct worker *w)
+{
+	struct io_uring_sync_cancel_reg cancel = {
+		.flags = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_OP,
+		.timeout.tv_nsec = TICK_MS * 1000000,
+		.opcode = IORING_OP_ACCEPT,
+	};
+
+	syscall(SYS_io_uring_register, w->ring.fd, IORING_REGISTER_SYNC_CANCEL,
+		&cancel, 1);
+	ring_enter(&w->ring, 0);
+	ring_reap(w);
+	ring_unmap(&w->ring);
+}
+
+static void ring_provide(struct worker *w)
+{
+	struct io_uring_buf_ring *ring = w->ring.buffers;
+	unsigned int i = ring->tail % BUFFERS;
+
+	ring->bufs[i].addr = (uintptr_t)buf + i * 4096;
+	ring->bufs[i].len = 1 + below(w, 4096);
+	ring->bufs[i].bid = i;
+	__atomic_store_n(&ring->tail, ring->tail + 1, __ATOMIC_RELEASE);
+}
+
+/* Tells whether the next one is linked to it. */
+static bool ring_add(struct worker *w, bool linked)
+{
+	struct ring *ring = &w->ring;
+	unsigned int i = *ring->sq_tail & *ring->sq_mask;
+	unsigned int call = choose(w, true);
+	struct io_uring_sqe *sqe = &ring->sqes[i];
+
+	if (linked && one_in(w, 2))
+		call = LINK_TIMEOUT;
+	*sqe = (struct io_uring_sqe) {
+		.opcode = calls[call].opcode,
+		.fd = pick(w),
+		.flags = (one_in(w, 4) ? IOSQE_IO_LINK : 0) |
+			 (one_in(w, 16) ? IOSQE_IO_HARDLINK : 0) |
+			 (one_in(w, 16) ? IOSQE_ASYNC : 0),
+	};
+	calls[call].fill(w, sqe, &ring->slots[i]);
+	if (sqe->flags & IOSQE_BUFFER_SELECT)
+		sqe->buf_group = GROUP;
+	sqe->user_data = call | (__u64)w->type << CALL_BITS;
+	__atomic_store_n(ring->sq_tail, *ring->sq_tail + 1, __ATOMIC_RELEASE);
+	return sqe->flags & IOSQE_IO_LINK;
+}
+
+static void fill_cancel(struct worker *w, struct io_uring_sqe *sqe,
+			struct slot *slot)
+{
+	static const unsigned int flags[] = {
+		0, IORING_ASYNC_CANCEL_ALL, IORING_ASYNC_CANCEL_FD,
+		IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL,
+		IORING_ASYNC_CANCEL_ANY,
+		IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL,
+	};
+
+	(void)slot;
+	sqe->addr = choose(w, true) | (__u64)w->type << CALL_BITS;
+	sqe->cancel_flags = flags[below(w, ARRAY_SIZE(flags))];
+}
+
+static long do_uring(struct worker *w)
+{
+	int n = 1 + below(w, 4);
+	bool linked = false;
+	long ret;
+
+	if (!w->ring.fd && !ring_open(w))
+		return -1;
+	while (n--) {
+		ring_provide(w);
+		linked = ring_add(w, linked);
+	}
+	ret = ring_enter(&w->ring, one_in(w, 16));
+	ring_reap(w);
+	return ret;
+}
+
+static long do_uring_close(struct worker *w)
+{
+	if (w->ring.fd)
+		ring_close(w);
+	return 0;
+}
+
+/* Workers */
 
 /* What chance makes of a step depends on the seed, the worker and how many of
  * them that has made, and not on what came of these.
@@ -743,11 +1238,10 @@ static void step(struct worker *w)
 	int err;
 
 	w->random = (seed << 8 | w->index) * 0x2545f4914f6cdd1d + w->step++;
-	call = choose(w);
+	call = choose(w, false);
 	w->call = call;
 	err = err_of(calls[call].run(w));
-	__atomic_add_fetch(&shared->count[call][err % ERRNOS], 1,
-			   __ATOMIC_RELAXED);
+	count(call, err);
 	/* Make place for connections that live. */
 	if ((err == EPIPE || err == ECONNRESET) && one_in(w, 4))
 		replace(w->entry, 0);
@@ -816,6 +1310,7 @@ static void *work(void *arg)
 		fail_allocations();
 	while (!__atomic_load_n(&shared->stop, __ATOMIC_RELAXED))
 		step(w);
+	do_uring_close(w);
 	return NULL;
 }
 
@@ -935,27 +1430,11 @@ static void prepare(void)
 		   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	file = memfd_create("fuzz", 0);
 	if (shared == MAP_FAILED || buf == MAP_FAILED || file < 0 ||
-	    munmap(buf + BUF_SIZE, BUF_SIZE) || ftruncate(file, 2 * BUF_SIZE))
+	    mprotect(buf + BUF_SIZE, BUF_SIZE, PROT_NONE) || ftruncate(file, 2 * BUF_SIZE))
 		ksft_exit_fail_perror("memory");
 	for (i = 0; i < PIPES; i++)
 		if (pipe2(pipes[i], O_NONBLOCK))
 			ksft_exit_fail_perror("pipe2");
-}
-
-static void finish(void)
-{
-	int i;
-
-	for (i = 0; i < SLOTS; i++)
-		replace(&shared->table.socket[i], 0);
-	for (i = 0; i < LISTENERS; i++)
-		replace(&shared->table.listener[i], 0);
-	for (i = 0; i < EPOLLS; i++)
-		replace(&shared->table.epoll[i], 0);
-	for (i = 0; i < PIPES; i++) {
-		close(pipes[i][0]);
-		close(pipes[i][1]);
-	}
 }
 
 /* One line: how often the call succeeded, and how often it failed why */
@@ -971,7 +1450,7 @@ static void print_call(unsigned int call)
 			len += snprintf(line + len, sizeof(line) - len,
 					", %s %lu", strerrorname_np(i) ?: "?",
 					count[i]);
-	ksft_print_msg("%-14s success %lu%s\n", calls[call].name, count[0],
+	ksft_print_msg("%-15s success %lu%s\n", calls[call].name, count[0],
 		       line);
 }
 
@@ -986,7 +1465,7 @@ static void print_calls(bool verbose)
 		if (verbose)
 			print_call(call);
 	}
-	ksft_print_msg("%lu calls\n", total);
+	ksft_print_msg("%lu calls and requests\n", total);
 }
 
 static void __noreturn show_usage(const char *name, int code)
@@ -1057,7 +1536,10 @@ int main(int argc, char **argv)
 	ok = fuzz(PROCESSES + threads, seconds);
 	print_calls(verbose);
 	ksft_test_result(ok, "every call returned\n");
-	finish();
+	/* Not only those in the table: an accept of io_uring may have been done
+	 * when its ring was closed. Rings let go of their sockets a bit later.
+	 */
+	close_range(STDERR_FILENO + 1, ~0U, 0);
 	ksft_test_result(!sockets_settle_at(0), "no socket is left\n");
 	ksft_finished();
 }

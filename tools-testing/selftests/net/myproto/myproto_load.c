@@ -3,8 +3,9 @@
  * For myproto_module.sh: load the module in the file given, again and again,
  * the first time with the last allocation of it failing, then with the one
  * before, and so on as long as these are the module's own: what comes earlier
- * is the kernel's, which does not take it calmly. Where that makes the load
- * fail, nothing of the family may be there; where it does not, all of it.
+ * is the kernel's, which does not take it calmly. The trace given tells, by the
+ * event module_load. Where that makes the load fail, nothing of the family may
+ * be there; where it does not, all of it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,9 +23,9 @@
 #define NAME		"myproto"
 #define MANY		100000
 #define UNLOAD_TRIES	100
-#define TRACE		"/sys/kernel/tracing/trace"
 
 static int nth;		/* /proc/thread-self/fail-nth */
+static const char *trace;
 
 /* Have the @n-th allocation from now on fail; 0: none */
 static void fault_arm(int n)
@@ -58,7 +59,7 @@ static int load(const char *path, int n, int *left)
 
 	flags = suffix && !strcmp(suffix, ".ko") ? 0 :
 		MODULE_INIT_COMPRESSED_FILE;
-	close(open(TRACE, O_WRONLY | O_TRUNC));
+	close(open(trace, O_WRONLY | O_TRUNC));
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno;
@@ -89,7 +90,7 @@ static bool has_line(const char *file, const char *text)
 /* The kernel says so when all that is left to do is the module's own. */
 static bool was_its_own(void)
 {
-	return has_line(TRACE, "module_load: " NAME);
+	return has_line(trace, "module_load: " NAME);
 }
 
 static int unload(void)
@@ -165,8 +166,9 @@ static bool walk(const char *path)
 int main(int argc, char **argv)
 {
 	nth = open("/proc/thread-self/fail-nth", O_RDWR);
-	if (argc != 2 || nth < 0)
+	if (argc != 3 || nth < 0)
 		return 2;
 
+	trace = argv[2];
 	return walk(argv[1]);
 }

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # AF_MYPROTO as a module: socket() loads it, sockets keep it, and it goes and
-# comes back without a trace. Leaves it loaded.
+# comes back without a trace. Where it is loaded already this skips, unless
+# MYPROTO_UNLOAD=1 is in the environment. In the end all is as it was.
 
 # shellcheck disable=SC2317,SC2329 # the tests are called through run()
 
@@ -10,18 +11,36 @@ DIR="$(dirname "$(readlink -f "$0")")"
 HOLD="$DIR/myproto_hold"
 LOAD="$DIR/myproto_load"
 FAILSLAB=/sys/kernel/debug/failslab
-EVENT=/sys/kernel/tracing/events/module/module_load/enable
+TRACING=/sys/kernel/tracing
+INSTANCE="$TRACING/instances/myproto_module.$$"
 MODPROBE_PATH=/proc/sys/kernel/modprobe
 
 # shellcheck source=../../kselftest/ktap_helpers.sh
 . "$DIR"/../../kselftest/ktap_helpers.sh
 
 HELPER="$(cat "$MODPROBE_PATH" 2> /dev/null)"
+FAILSLAB_KNOBS=
+WAS_LOADED=
+
+# The temporary changes that there may be now
+restore()
+{
+	restore_autoload
+	if [ -n "$FAILSLAB_KNOBS" ]; then
+		# shellcheck disable=SC2086 # two words
+		set_failslab $FAILSLAB_KNOBS
+	fi
+	[ ! -d "$INSTANCE" ] || rmdir "$INSTANCE"
+}
 
 cleanup()
 {
-	restore_autoload
-	modprobe -q myproto
+	restore
+	if [ -n "$WAS_LOADED" ]; then
+		modprobe -q myproto
+	else
+		unload
+	fi
 }
 
 # One process with an open socket; it is gone when release_socket returns.
@@ -190,24 +209,20 @@ set_failslab()
 {
 	echo "$1" > "$FAILSLAB/ignore-gfp-wait"
 	echo "$2" > "$FAILSLAB/verbose"
-	echo "$3" > "$FAILSLAB/task-filter"
 }
 
 # Wherever an allocation fails, all is as if the module had not been loaded.
 load_without_memory()
 {
-	local event failslab ret=0
+	local ret=0
 
-	failslab="$(cd "$FAILSLAB" && cat ignore-gfp-wait verbose task-filter)"
-	event="$(cat "$EVENT")"
+	mkdir "$INSTANCE" || return 1
+	FAILSLAB_KNOBS="$(cd "$FAILSLAB" && cat ignore-gfp-wait verbose)"
 	disable_autoload
-	set_failslab N 0 N
-	echo 1 > "$EVENT"
-	"$LOAD" "$(module_file)" || ret=1
-	echo "$event" > "$EVENT"
-	# shellcheck disable=SC2086 # three words
-	set_failslab $failslab
-	restore_autoload
+	set_failslab N 0
+	echo 1 > "$INSTANCE"/events/module/module_load/enable
+	"$LOAD" "$(module_file)" "$INSTANCE"/trace || ret=1
+	restore
 	modprobe myproto && open_socket || ret=1
 	return "$ret"
 }
@@ -251,14 +266,16 @@ ktap_print_header
 [ -e /proc/modules ] || skip_all "the kernel has no modules"
 command -v modprobe > /dev/null || skip_all "no modprobe"
 command -v rmmod > /dev/null || skip_all "no rmmod"
-modprobe -q myproto
-if ! is_loaded; then
+if is_loaded; then
+	[ "$MYPROTO_UNLOAD" = 1 ] || skip_all "myproto is loaded already"
+	WAS_LOADED=1
+else
 	is_registered && skip_all "myproto is built in"
-	skip_all "no module myproto"
+	modprobe -q myproto || skip_all "no module myproto"
 fi
+trap cleanup EXIT
 unload || skip_all "myproto is in use"
 
-trap cleanup EXIT
 ktap_set_plan 11
 
 run modprobe_registers
@@ -284,7 +301,8 @@ else
 	ktap_test_skip "unload_with_other_netns (no unshare)"
 fi
 unload
-if [ -e "$FAILSLAB" ] && [ -e /proc/self/fail-nth ] && [ -e "$EVENT" ]; then
+if [ -e "$FAILSLAB" ] && [ -e /proc/self/fail-nth ] &&
+   [ -e "$TRACING"/events/module/module_load ]; then
 	run load_without_memory
 else
 	ktap_test_skip "load_without_memory (no failslab or tracing)"

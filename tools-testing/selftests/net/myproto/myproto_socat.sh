@@ -6,6 +6,11 @@
 
 # shellcheck disable=SC2317,SC2329 # the tests are called through run()
 
+# In a network namespace of its own nobody else has the channels.
+if [ -z "$MYPROTO_NETNS" ] && unshare --net true 2> /dev/null; then
+	MYPROTO_NETNS=1 exec unshare --net "$0"
+fi
+
 DIR="$(dirname "$(readlink -f "$0")")"
 
 # shellcheck source=../../kselftest/ktap_helpers.sh
@@ -160,6 +165,7 @@ skip_all()
 ktap_print_header
 
 command -v socat > /dev/null || skip_all "no socat"
+[ -n "$MYPROTO_NETNS" ] || skip_all "no new network namespace: needs root"
 socat -u OPEN:/dev/null "SOCKET-CONNECT:$FAMILY:0:$(address 5009)" 2>&1 |
 	grep -q "not supported by protocol" &&
 	skip_all "no AF_MYPROTO here: CONFIG_MYPROTO not set?"

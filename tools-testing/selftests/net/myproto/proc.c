@@ -20,6 +20,60 @@ FIXTURE_VARIANT_ADD(type, dgram)
 	.type = SOCK_DGRAM,
 };
 
+/* Types that listen */
+FIXTURE(listen) {};
+
+FIXTURE_VARIANT(listen)
+{
+	int type;
+};
+
+FIXTURE_VARIANT_ADD(listen, stream)
+{
+	.type = SOCK_STREAM,
+};
+
+FIXTURE_VARIANT_ADD(listen, seqpacket)
+{
+	.type = SOCK_SEQPACKET,
+};
+
+FIXTURE_SETUP(listen)
+{
+	my_type = variant->type;
+}
+
+FIXTURE_TEARDOWN(listen)
+{
+}
+
+/* Types that can drop what they are sent */
+FIXTURE(message) {};
+
+FIXTURE_VARIANT(message)
+{
+	int type;
+};
+
+FIXTURE_VARIANT_ADD(message, seqpacket)
+{
+	.type = SOCK_SEQPACKET,
+};
+
+FIXTURE_VARIANT_ADD(message, dgram)
+{
+	.type = SOCK_DGRAM,
+};
+
+FIXTURE_SETUP(message)
+{
+	my_type = variant->type;
+}
+
+FIXTURE_TEARDOWN(message)
+{
+}
+
 /* A line */
 struct entry {
 	unsigned int type, state, channel, peer, rqueue, wqueue;
@@ -87,10 +141,10 @@ static struct entry proc_entry(struct __test_metadata *_metadata, int fd)
 	return entry;
 }
 
-/* Where to count lines: nobody else has sockets there. */
-static bool new_netns(struct __test_metadata *_metadata)
+/* Where to count lines: no test before has left sockets there. */
+static void new_netns(struct __test_metadata *_metadata)
 {
-	return !unshare(CLONE_NEWNET);
+	ASSERT_EQ(0, unshare(CLONE_NEWNET));
 }
 
 TEST_F(type, shows_unbound)
@@ -182,15 +236,12 @@ TEST_F(type, shows_queues)
 	EXPECT_EQ(2000, proc_entry(_metadata, fd[1]).rqueue);
 }
 
-TEST_F(type, shows_drops)
+TEST_F(message, shows_drops)
 {
 	struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
 	struct sock_fprog prog = { .len = 1, .filter = &drop };
 	int fd[2], i;
 
-	/* Nothing is dropped by a stream. */
-	if (variant->type == SOCK_STREAM)
-		return;
 	my_connection(_metadata, fd);
 	ASSERT_EQ(0, setsockopt(fd[1], SOL_SOCKET, SO_ATTACH_FILTER, &prog,
 				sizeof(prog)));
@@ -211,17 +262,13 @@ static bool waits(const struct entry *entry, void *data)
 	return true;
 }
 
-TEST_F(type, shows_listener)
+TEST_F(listen, shows_listener)
 {
 	struct entry entry;
 	int fd, client;
 	__u32 channel;
 
-	if (variant->type == SOCK_DGRAM)
-		return;
-	if (!new_netns(_metadata))
-		SKIP(return, "no new network namespace: needs root");
-
+	new_netns(_metadata);
 	fd = my_listener(_metadata, 7, &channel);
 	entry = proc_entry(_metadata, fd);
 	EXPECT_EQ(TCP_LISTEN, entry.state);
@@ -247,18 +294,14 @@ TEST_F(type, shows_listener)
 }
 
 /* The other end that connect() has made, but not yet connected, is not seen. */
-TEST_F(type, connect_that_waits)
+TEST_F(listen, connect_that_waits)
 {
 	struct entry entry;
 	__u32 channel;
 	pid_t pid;
 	int fd;
 
-	if (variant->type == SOCK_DGRAM)
-		return;
-	if (!new_netns(_metadata))
-		SKIP(return, "no new network namespace: needs root");
-
+	new_netns(_metadata);
 	fd = my_listener(_metadata, 0, &channel);
 	my_client(_metadata, channel);
 	pid = my_fork(_metadata);
@@ -283,14 +326,13 @@ TEST_F(type, other_netns)
 	struct entry entry;
 	int fd[2], i;
 
-	if (!new_netns(_metadata))
-		SKIP(return, "no new network namespace: needs root");
+	new_netns(_metadata);
 	EXPECT_EQ(0, proc_read(_metadata, any, NULL));
 	my_socketpair(_metadata, fd);
 	my_connection(_metadata, fd);
 	EXPECT_EQ(4, proc_read(_metadata, any, NULL));
 
-	ASSERT_EQ(0, unshare(CLONE_NEWNET));
+	new_netns(_metadata);
 	for (i = 0; i < 2; i++)
 		EXPECT_EQ(0, proc_lines(_metadata, fd[i], &entry));
 	my_socket(_metadata);
@@ -303,10 +345,8 @@ TEST(shows_uid)
 	pid_t pid;
 	int fd, ret;
 
-	if (geteuid())
+	if (seteuid(1234))
 		SKIP(return, "to become another user needs root");
-
-	ASSERT_EQ(0, seteuid(1234));
 	fd = my_socket(_metadata);
 	ASSERT_EQ(0, seteuid(0));
 	EXPECT_EQ(1234, proc_entry(_metadata, fd).uid);
@@ -333,6 +373,7 @@ TEST(read_again)
 	ssize_t len;
 	int fd, i;
 
+	new_netns(_metadata);
 	for (i = 0; i < 50; i++)
 		my_socket(_metadata);
 	fd = open(PROC_FILE, O_RDONLY);
@@ -346,8 +387,9 @@ TEST(read_again)
 	EXPECT_EQ(0, memcmp(first + 500, again, 1500));
 }
 
-/* Sockets that come and go */
-/* Each read ends after a line or two, and the next goes on from there. */
+/* Sockets come and go. Each read ends after a line or two, and the next goes on
+ * from there.
+ */
 TEST_F(many, each_once)
 {
 	struct entry entry;
@@ -419,8 +461,8 @@ TEST_F(type, fdinfo)
 int main(int argc, char **argv)
 {
 	/* It loads the module. */
-	close(socket(AF_MYPROTO, SOCK_STREAM, 0));
+	my_start();
 	if (access(PROC_FILE, F_OK) && access("/proc/net", F_OK))
 		ksft_exit_skip("no /proc: CONFIG_PROC_FS not set?\n");
-	return my_test_main(argc, argv);
+	return test_harness_run(argc, argv);
 }

@@ -2,7 +2,7 @@
 /*
  * AF_MYPROTO tracepoints: a short connection on channel 4242 leaves a line for
  * every operation, with the channel and, for data, the length; and so does what
- * is dropped, with the reason.
+ * is dropped, with the reason. Each socket is made once and released once.
  */
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -16,12 +16,10 @@
 #define SENT		7	/* by the server, which is on the channel */
 #define RECEIVED	13
 
-/*
- * The trace is made once, before the tests: to set up an instance takes long.
- * They all look at the text, or are skipped for this reason.
+/* The trace is made once, before the tests: to set up an instance takes long.
+ * They all look at the text.
  */
 static char trace[65536];
-static const char *no_trace;
 
 FIXTURE(trace) {};
 
@@ -53,14 +51,13 @@ FIXTURE_VARIANT_ADD(trace, bind)
 FIXTURE_VARIANT_ADD(trace, listen)
 {
 	.event = "myproto_listen",
-	.fields = { "channel=4242" },
+	.fields = { "channel=4242", "backlog=7", "ret=0" },
 };
 
 FIXTURE_VARIANT_ADD(trace, connect)
 {
 	.event = "myproto_connect",
-	/* The client's own channel is a dynamic one. */
-	.fields = { "addr=4242", "ret=0" },
+	.fields = { "channel=4243", "addr=4242", "ret=0" },
 };
 
 FIXTURE_VARIANT_ADD(trace, connect_refused)
@@ -72,13 +69,13 @@ FIXTURE_VARIANT_ADD(trace, connect_refused)
 FIXTURE_VARIANT_ADD(trace, accept)
 {
 	.event = "myproto_accept",
-	.fields = { "channel=4242" },
+	.fields = { "channel=4242", "newpeer=4243", "ret=0" },
 };
 
 FIXTURE_VARIANT_ADD(trace, shutdown)
 {
 	.event = "myproto_shutdown",
-	.fields = { "channel=4242" },
+	.fields = { "channel=4242", "how=2", "ret=0" },
 };
 
 FIXTURE_VARIANT_ADD(trace, release)
@@ -102,13 +99,13 @@ FIXTURE_VARIANT_ADD(trace, recvmsg)
 FIXTURE_VARIANT_ADD(trace, drop_filtered)
 {
 	.event = "myproto_drop",
-	.fields = { "peer=4243", "len=11", "reason=SOCKET_FILTER" },
+	.fields = { "from=4243", "len=11", "reason=SOCKET_FILTER" },
 };
 
 FIXTURE_VARIANT_ADD(trace, drop_faulted)
 {
 	.event = "myproto_drop",
-	.fields = { "peer=4243", "len=12", "reason=MYPROTO_DROP_FAULT" },
+	.fields = { "from=4243", "len=12", "reason=MYPROTO_DROP_FAULT" },
 };
 
 FIXTURE_VARIANT_ADD(trace, drop_empty_message)
@@ -121,7 +118,7 @@ FIXTURE_VARIANT_ADD(trace, drop_empty_message)
 FIXTURE_VARIANT_ADD(trace, drop_stream)
 {
 	.event = "myproto_drop",
-	.fields = { "peer=4243", "len=9013", "reason=SOCKET_CLOSE" },
+	.fields = { "from=4243", "len=9013", "reason=SOCKET_CLOSE" },
 };
 
 FIXTURE_VARIANT_ADD(trace, drop_unaccepted)
@@ -131,16 +128,23 @@ FIXTURE_VARIANT_ADD(trace, drop_unaccepted)
 		    "reason=MYPROTO_DROP_UNACCEPTED" },
 };
 
+static int bound(int type, __u32 channel)
+{
+	int fd = socket(AF_MYPROTO, type, 0);
+
+	my_bind(fd, channel);
+	return fd;
+}
+
 static void short_connection(void)
 {
 	int listener, client, server, pair[2];
 	char buf[RECEIVED] = "";
 
 	/* What fails here is missing in the trace. */
-	listener = socket(AF_MYPROTO, SOCK_STREAM, 0);
-	my_bind(listener, CHANNEL);
-	listen(listener, 1);
-	client = socket(AF_MYPROTO, SOCK_STREAM, 0);
+	listener = bound(SOCK_STREAM, CHANNEL);
+	listen(listener, 7);
+	client = bound(SOCK_STREAM, CHANNEL + 1);
 	my_connect(client, CHANNEL);
 	server = accept(listener, NULL, NULL);
 	send(client, buf, RECEIVED, 0);
@@ -159,14 +163,6 @@ static void short_connection(void)
 		close(pair[0]);
 		close(pair[1]);
 	}
-}
-
-static int bound(int type, __u32 channel)
-{
-	int fd = socket(AF_MYPROTO, type, 0);
-
-	my_bind(fd, channel);
-	return fd;
 }
 
 static void drop_messages(void)
@@ -229,54 +225,67 @@ static int trace_file(const char *instance, const char *name, int flags,
 	return n < 0 ? -1 : 0;
 }
 
-static const char *record(void)
+/* Set up an instance, and record the events of this process alone there: what
+ * others trace is left alone, and what others do is left out. Returns what went
+ * wrong, or NULL.
+ */
+static const char *record(const char *instance)
 {
-	const char *error = NULL;
-	char instance[64];
-	int fd;
+	char pid[16];
+	int len = snprintf(pid, sizeof(pid), "%d", getpid());
 
-	if (geteuid())
-		return "tracing needs root";
-
-	/* The events come with the module. */
-	fd = socket(AF_MYPROTO, SOCK_STREAM, 0);
-	if (fd < 0)
-		return "no AF_MYPROTO";
-	close(fd);
-
-	if (access(TRACEFS "/events", F_OK) &&
-	    mount("tracefs", TRACEFS, "tracefs", 0, NULL))
-		return "no tracefs";
-	if (access(TRACEFS "/events/myproto", F_OK))
-		return "no myproto events: tracepoints not built in?";
-
-	/* An instance: what others trace is left alone. */
-	snprintf(instance, sizeof(instance),
-		 TRACEFS "/instances/myproto-%d", getpid());
-	if (mkdir(instance, 0700))
-		return "no trace instance";
-
-	/* Of the skbs that others drop, those without a socket are many. */
-	if (trace_file(instance, "events/myproto/enable", O_WRONLY, "1", 1) ||
-	    trace_file(instance, "events/skb/kfree_skb/filter", O_WRONLY,
+	if (trace_file(instance, "set_event_pid", O_WRONLY, pid, len))
+		return "set_event_pid cannot be written";
+	if (trace_file(instance, "events/myproto/enable", O_WRONLY, "1", 1))
+		return "events/myproto cannot be enabled";
+	/* Of the skbs that are dropped, those without a socket are many. */
+	if (trace_file(instance, "events/skb/kfree_skb/filter", O_WRONLY,
 		       "rx_sk != 0", 10) ||
 	    trace_file(instance, "events/skb/kfree_skb/enable", O_WRONLY,
 		       "1", 1))
-		error = "events cannot be enabled";
+		return "skb:kfree_skb cannot be enabled";
 	short_connection();
 	drop_messages();
 	drop_streams();
+	if (trace_file(instance, "events/enable", O_WRONLY, "0", 1))
+		return "events cannot be disabled";
 	if (trace_file(instance, "trace", O_RDONLY, trace, sizeof(trace) - 1))
-		error = "trace cannot be read";
-	trace_file(instance, "events/myproto/enable", O_WRONLY, "0", 1);
-	rmdir(instance);
-	return error;
+		return "trace cannot be read";
+	if (strlen(trace) == sizeof(trace) - 1)
+		return "trace is too long";
+	return NULL;
+}
+
+/* Record the trace; skips all tests where nothing can be traced */
+static void record_trace(void)
+{
+	const char *error;
+	char instance[64];
+
+	/* Where it is not mounted, it is mounted for this process alone. */
+	if (access(TRACEFS "/events", F_OK) &&
+	    (my_private_mounts() ||
+	     mount("tracefs", TRACEFS, "tracefs", 0, NULL)))
+		ksft_exit_skip("no tracefs: %s\n", strerror(errno));
+	/* All events come with CONFIG_EVENT_TRACING. */
+	if (access(TRACEFS "/events/skb/kfree_skb", F_OK))
+		ksft_exit_skip("no events of the network\n");
+	if (access(TRACEFS "/events/myproto", F_OK))
+		ksft_exit_fail_msg("there are events, but not of myproto\n");
+
+	snprintf(instance, sizeof(instance),
+		 TRACEFS "/instances/myproto-%d", getpid());
+	if (mkdir(instance, 0700))
+		ksft_exit_skip("no trace instance: %s\n", strerror(errno));
+	error = record(instance);
+	if (rmdir(instance) && !error)
+		error = "the trace instance cannot be removed";
+	if (error)
+		ksft_exit_fail_msg("%s\n", error);
 }
 
 FIXTURE_SETUP(trace)
 {
-	if (no_trace)
-		SKIP(return, "%s", no_trace);
 }
 
 FIXTURE_TEARDOWN(trace)
@@ -304,10 +313,15 @@ TEST_F(trace, event)
 	snprintf(name, sizeof(name), " %s:", variant->event);
 	for (line = strtok(trace, "\n"); line; line = strtok(NULL, "\n")) {
 		match = strstr(line, name);
-		/* Each line of the family's events names the channel. */
-		if (match)
+		/* Each line of the family's events names the socket and its
+		 * channel.
+		 */
+		if (match) {
+			EXPECT_NE(NULL, strstr(line, " sk="))
+				TH_LOG("%s", line);
 			EXPECT_NE(NULL, strstr(line, " channel="))
 				TH_LOG("%s", line);
+		}
 		for (i = 0; i < ARRAY_SIZE(variant->fields); i++)
 			if (match && variant->fields[i])
 				match = has_field(line, variant->fields[i]);
@@ -334,9 +348,6 @@ TEST(kfree_skb)
 {
 	char *line, *next, *drop, *sk = NULL, *reason = NULL, *rx_sk, *why;
 	int count = 0;
-
-	if (no_trace)
-		SKIP(return, "%s", no_trace);
 
 	for (line = trace; line; line = next) {
 		next = strchr(line, '\n');
@@ -373,8 +384,95 @@ TEST(kfree_skb)
 	EXPECT_EQ(5, count);
 }
 
+/* Sockets that have been made and not released, by the word after sk= */
+static char *alive[32];
+
+static char **alive_find(const char *sk)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(alive); i++)
+		if (sk ? alive[i] && !strcmp(alive[i], sk) : !alive[i])
+			return &alive[i];
+	return NULL;
+}
+
+/* Each socket is made before anything else is said of it, and released at last,
+ * those too that connect() makes for accept().
+ */
+TEST(each_once)
+{
+	static const char * const names[] = {
+		" sk=", " newsk=", " peersk=",
+	};
+	int made = 0, released = 0;
+	char *line, *next, *sk;
+	char copy[512];
+	char **slot;
+	size_t i;
+
+	for (line = trace; line; line = next) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = 0;
+		/* What close() drops comes after the release. */
+		if (!strstr(line, " myproto_") ||
+		    strstr(line, " myproto_drop: "))
+			continue;
+
+		if (strstr(line, " myproto_create: ")) {
+			sk = word_after(line, " sk=");
+			ASSERT_EQ(NULL, alive_find(sk))
+				TH_LOG("%s is made twice", sk);
+			slot = alive_find(NULL);
+			ASSERT_NE(NULL, slot);
+			*slot = sk;
+			made++;
+			continue;
+		}
+		for (i = 0; i < ARRAY_SIZE(names); i++) {
+			snprintf(copy, sizeof(copy), "%.500s", line);
+			sk = word_after(copy, names[i]);
+			/* %p of NULL, where accept() fails */
+			if (!sk || !strtoull(sk, NULL, 16))
+				continue;
+			slot = alive_find(sk);
+			ASSERT_NE(NULL, slot)
+				TH_LOG("%s has not been made: %s", sk, line);
+			if (strstr(line, " myproto_release: ")) {
+				*slot = NULL;
+				released++;
+			}
+		}
+	}
+	EXPECT_LT(0, made);
+	EXPECT_EQ(made, released);
+}
+
+/* Both ends of a socketpair() are told of, which are released after it. */
+TEST(socketpair_ends)
+{
+	char *line = strstr(trace, " myproto_socketpair: ");
+	char end[2][64] = {}, sk[64];
+	int released = 0, n;
+
+	ASSERT_NE(NULL, line);
+	n = sscanf(line, " myproto_socketpair: sk=%63s peersk=%63s",
+		   end[0], end[1]);
+	ASSERT_EQ(2, n);
+	EXPECT_STRNE(end[0], end[1]);
+	while ((line = strstr(line + 1, " myproto_release: "))) {
+		n = sscanf(line, " myproto_release: sk=%63s", sk);
+		ASSERT_EQ(1, n);
+		released += !strcmp(sk, end[0]) || !strcmp(sk, end[1]);
+	}
+	EXPECT_LE(2, released);
+}
+
 int main(int argc, char **argv)
 {
-	no_trace = record();
-	return my_test_main(argc, argv);
+	/* The events come with the module. */
+	my_start();
+	record_trace();
+	return test_harness_run(argc, argv);
 }

@@ -2,129 +2,12 @@
 /*
  * AF_MYPROTO by io_uring, whose requests take other ways to the same code: they
  * must never sleep in it, and those that would wait are tried again when poll
- * says so. With the bare system calls, to need no library.
+ * says so.
  */
-#include <sys/mman.h>
-#include <sys/syscall.h>
-
-#include <linux/io_uring.h>
 #include <linux/sockios.h>
-#include <linux/time_types.h>
 
 #include "link.h"
-
-#define ENTRIES	32
-
-struct ring {
-	unsigned int *sq_tail, *sq_mask, *sq_array;
-	unsigned int *cq_head, *cq_tail, *cq_mask;
-	struct io_uring_sqe *sqes;
-	struct io_uring_cqe *cqes;
-	int fd;
-};
-
-static void ring_init(struct __test_metadata *_metadata, struct ring *ring)
-{
-	struct io_uring_params p = {};
-	char *sq, *cq;
-
-	ring->fd = syscall(__NR_io_uring_setup, ENTRIES, &p);
-	if (ring->fd < 0)
-		SKIP(return, "io_uring_setup(): %s", strerror(errno));
-
-	sq = mmap(NULL, p.sq_off.array + ENTRIES * sizeof(int),
-		  PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring->fd,
-		  IORING_OFF_SQ_RING);
-	cq = mmap(NULL, p.cq_off.cqes + p.cq_entries * sizeof(*ring->cqes),
-		  PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring->fd,
-		  IORING_OFF_CQ_RING);
-	ring->sqes = mmap(NULL, ENTRIES * sizeof(*ring->sqes),
-			  PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
-			  ring->fd, IORING_OFF_SQES);
-	ASSERT_TRUE(sq != MAP_FAILED && cq != MAP_FAILED &&
-		    ring->sqes != MAP_FAILED);
-
-	ring->sq_tail = (void *)(sq + p.sq_off.tail);
-	ring->sq_mask = (void *)(sq + p.sq_off.ring_mask);
-	ring->sq_array = (void *)(sq + p.sq_off.array);
-	ring->cq_head = (void *)(cq + p.cq_off.head);
-	ring->cq_tail = (void *)(cq + p.cq_off.tail);
-	ring->cq_mask = (void *)(cq + p.cq_off.ring_mask);
-	ring->cqes = (void *)(cq + p.cq_off.cqes);
-}
-
-/* Hand one request over; it may be done when this returns, or wait. */
-static void submit(struct __test_metadata *_metadata, struct ring *ring,
-		   const struct io_uring_sqe *sqe)
-{
-	unsigned int tail = *ring->sq_tail, i = tail & *ring->sq_mask;
-
-	ring->sqes[i] = *sqe;
-	ring->sq_array[i] = i;
-	__atomic_store_n(ring->sq_tail, tail + 1, __ATOMIC_RELEASE);
-	ASSERT_EQ(1, syscall(__NR_io_uring_enter, ring->fd, 1, 0, 0, NULL, 0));
-}
-
-/* Take a completion off the ring, if there is one */
-static bool completed(struct ring *ring, struct io_uring_cqe *cqe)
-{
-	unsigned int head = *ring->cq_head;
-
-	/* Work that was put off until now is done here. */
-	syscall(__NR_io_uring_enter, ring->fd, 0, 0, IORING_ENTER_GETEVENTS,
-		NULL, 0);
-	if (head == __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE))
-		return false;
-	*cqe = ring->cqes[head & *ring->cq_mask];
-	__atomic_store_n(ring->cq_head, head + 1, __ATOMIC_RELEASE);
-	return true;
-}
-
-static bool still_waits(struct ring *ring)
-{
-	struct io_uring_cqe cqe;
-
-	usleep(5000);
-	return !completed(ring, &cqe);
-}
-
-static void wait_cqe(struct __test_metadata *_metadata, struct ring *ring,
-		     struct io_uring_cqe *cqe)
-{
-	long end = now_ms() + WAIT_MS;
-	bool done;
-
-	while (!(done = completed(ring, cqe)) && now_ms() < end)
-		usleep(500);
-	ASSERT_TRUE(done);
-}
-
-static int wait_result(struct __test_metadata *_metadata, struct ring *ring)
-{
-	struct io_uring_cqe cqe;
-
-	wait_cqe(_metadata, ring, &cqe);
-	return cqe.res;
-}
-
-/* Submit and wait */
-static int run(struct __test_metadata *_metadata, struct ring *ring,
-	       const struct io_uring_sqe *sqe)
-{
-	submit(_metadata, ring, sqe);
-	return wait_result(_metadata, ring);
-}
-
-static struct io_uring_sqe make_sqe(int op, int fd, const void *addr,
-				    unsigned int len)
-{
-	return (struct io_uring_sqe) {
-		.opcode = op,
-		.fd = fd,
-		.addr = (uintptr_t)addr,
-		.len = len,
-	};
-}
+#include "ring.h"
 
 /* A send from end 0 of @link, to the other end */
 static struct io_uring_sqe make_send(struct link *link, const void *buf,
@@ -421,8 +304,7 @@ TEST_F(uring, send_waitall)
 		ASSERT_LT(0, n);
 		done += n;
 		/* A send that waited goes on when it gets the chance. */
-		syscall(__NR_io_uring_enter, self->ring.fd, 0, 0,
-			IORING_ENTER_GETEVENTS, NULL, 0);
+		ring_work(&self->ring);
 	}
 	EXPECT_EQ((int)len, wait_result(_metadata, &self->ring));
 	EXPECT_EQ(0, memcmp(in, out, len));
@@ -576,6 +458,205 @@ TEST_F(uring, recv_multishot)
 	wait_cqe(_metadata, &self->ring, &cqe);
 	EXPECT_EQ(0, cqe.flags & IORING_CQE_F_MORE);
 	free(buf);
+}
+
+/* A completion says whether there is more to receive. */
+
+static int recv_flags(struct __test_metadata *_metadata, struct ring *ring,
+		      const struct io_uring_sqe *sqe, int res)
+{
+	struct io_uring_cqe cqe;
+
+	submit(_metadata, ring, sqe);
+	wait_cqe(_metadata, ring, &cqe);
+	EXPECT_EQ(res, cqe.res);
+	return cqe.flags & IORING_CQE_F_SOCK_NONEMPTY;
+}
+
+static void expect_more(struct __test_metadata *_metadata, struct ring *ring,
+			struct link *link, const struct io_uring_sqe *sqe)
+{
+	link_expect_send(_metadata, link, 0, "abc");
+	EXPECT_EQ(0, recv_flags(_metadata, ring, sqe, 3));
+	link_expect_send(_metadata, link, 0, "abc");
+	link_expect_send(_metadata, link, 0, "def");
+	EXPECT_EQ(IORING_CQE_F_SOCK_NONEMPTY,
+		  recv_flags(_metadata, ring, sqe, 3));
+	EXPECT_EQ(0, recv_flags(_metadata, ring, sqe, 3));
+}
+
+TEST_F(uring, recv_tells_of_more)
+{
+	struct io_uring_sqe sqe;
+	char buf[3];
+
+	sqe = make_sqe(IORING_OP_RECV, self->link.fd[1], buf, sizeof(buf));
+	expect_more(_metadata, &self->ring, &self->link, &sqe);
+}
+
+TEST_F(uring, recvmsg_tells_of_more)
+{
+	char buf[3];
+	struct iovec iov = { .iov_base = buf, .iov_len = sizeof(buf) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct io_uring_sqe sqe;
+
+	sqe = make_sqe(IORING_OP_RECVMSG, self->link.fd[1], &msg, 1);
+	expect_more(_metadata, &self->ring, &self->link, &sqe);
+}
+
+/* The request waited. */
+TEST_F(uring, waiting_recv_tells_of_more)
+{
+	struct link *link = &self->link;
+	struct io_uring_sqe sqe;
+	struct io_uring_cqe cqe;
+	char buf[3];
+
+	sqe = make_sqe(IORING_OP_RECV, link->fd[1], buf, sizeof(buf));
+	submit(_metadata, &self->ring, &sqe);
+	EXPECT_TRUE(still_waits(&self->ring));
+	link_expect_send(_metadata, link, 0, "abc");
+	wait_cqe(_metadata, &self->ring, &cqe);
+	EXPECT_EQ(3, cqe.res);
+	EXPECT_EQ(0U, cqe.flags & IORING_CQE_F_SOCK_NONEMPTY);
+}
+
+/* What is left of a message is lost: it is not more. A message without a byte
+ * is.
+ */
+TEST_F(uring, recv_part_tells_of_more)
+{
+	bool stream = variant->type == SOCK_STREAM;
+	struct link *link = &self->link;
+	struct io_uring_sqe sqe;
+	char buf[2];
+
+	sqe = make_sqe(IORING_OP_RECV, link->fd[1], buf, sizeof(buf));
+	link_expect_send(_metadata, link, 0, "abc");
+	EXPECT_EQ(stream ? IORING_CQE_F_SOCK_NONEMPTY : 0,
+		  recv_flags(_metadata, &self->ring, &sqe, 2));
+	if (stream)
+		return;
+	link_expect_send(_metadata, link, 0, "ab");
+	link_expect_send(_metadata, link, 0, "");
+	EXPECT_EQ(IORING_CQE_F_SOCK_NONEMPTY,
+		  recv_flags(_metadata, &self->ring, &sqe, 2));
+	EXPECT_EQ(0, recv_flags(_metadata, &self->ring, &sqe, 0));
+}
+
+/* Requests that take what is there: each completion but the last says that
+ * there is more, and messages stay apart though they just fill the buffers.
+ */
+
+#define DRAIN	5
+
+static void multishot_drains(struct __test_metadata *_metadata,
+			     struct ring *ring, struct link *link, int flags)
+{
+	char out[DRAIN * BUF_LEN], in[DRAIN * BUF_LEN];
+	struct io_uring_sqe sqe;
+	struct io_uring_cqe cqe;
+	int i, more, done = 0;
+	struct bufs bufs;
+	unsigned int id;
+
+	fill_pattern(out, sizeof(out), 1);
+	for (i = 0; i < DRAIN; i++)
+		ASSERT_EQ(BUF_LEN, link_send(link, 0, out + i * BUF_LEN,
+					     BUF_LEN, MSG_DONTWAIT));
+	bufs_init(_metadata, ring, &bufs, BUF_GROUP, 8, BUF_LEN);
+	sqe = make_sqe(IORING_OP_RECV, link->fd[1], NULL, 0);
+	sqe.ioprio = IORING_RECV_MULTISHOT | flags;
+	sqe.flags = IOSQE_BUFFER_SELECT;
+	sqe.buf_group = BUF_GROUP;
+	submit(_metadata, ring, &sqe);
+
+	while (done < (int)sizeof(out)) {
+		wait_cqe(_metadata, ring, &cqe);
+		ASSERT_LT(0, cqe.res);
+		if (!(flags & IORING_RECVSEND_BUNDLE) ||
+		    link->type != SOCK_STREAM) {
+			EXPECT_EQ(BUF_LEN, cqe.res);
+		}
+		EXPECT_TRUE(cqe.flags & IORING_CQE_F_MORE);
+		more = cqe.flags & IORING_CQE_F_SOCK_NONEMPTY;
+		/* They are taken in the order in which they were given. */
+		id = bufs_id(&cqe);
+		ASSERT_GE((int)sizeof(out), done + cqe.res);
+		memcpy(in + done, bufs.mem + id * BUF_LEN, cqe.res);
+		done += cqe.res;
+		EXPECT_EQ(done < (int)sizeof(out), !!more);
+	}
+	EXPECT_EQ(0, memcmp(out, in, sizeof(out)));
+	EXPECT_TRUE(still_waits(ring));
+}
+
+TEST_F(uring, recv_multishot_drains)
+{
+	multishot_drains(_metadata, &self->ring, &self->link, 0);
+}
+
+TEST_F(uring, recv_multishot_bundle_drains)
+{
+	multishot_drains(_metadata, &self->ring, &self->link,
+			 IORING_RECVSEND_BUNDLE);
+}
+
+/* Data and the end were there before it waited: one event tells of both. */
+TEST_F(uring, recv_multishot_tells_end)
+{
+	struct link *link = &self->link;
+	struct io_uring_sqe sqe;
+	struct io_uring_cqe cqe;
+	struct bufs bufs;
+
+	ASSERT_EQ(1, link_send(link, 0, "a", 1, MSG_DONTWAIT));
+	ASSERT_EQ(0, shutdown(link->fd[1], SHUT_RD));
+	bufs_init(_metadata, &self->ring, &bufs, BUF_GROUP, 8, BUF_LEN);
+	sqe = make_sqe(IORING_OP_RECV, link->fd[1], NULL, 0);
+	sqe.ioprio = IORING_RECV_MULTISHOT | IORING_RECVSEND_POLL_FIRST;
+	sqe.flags = IOSQE_BUFFER_SELECT;
+	sqe.buf_group = BUF_GROUP;
+	submit(_metadata, &self->ring, &sqe);
+
+	wait_cqe(_metadata, &self->ring, &cqe);
+	EXPECT_EQ(1, cqe.res);
+	EXPECT_TRUE(cqe.flags & IORING_CQE_F_MORE);
+	wait_cqe(_metadata, &self->ring, &cqe);
+	EXPECT_EQ(0, cqe.res);
+}
+
+/* A bundle takes of a stream what several buffers hold, but one message. */
+TEST_F(uring, recv_bundle)
+{
+	int i, count = variant->type == SOCK_STREAM ? 1 : 2, len, more;
+	struct link *link = &self->link;
+	char out[2 * BUF_LEN];
+	struct io_uring_sqe sqe;
+	struct io_uring_cqe cqe;
+	struct bufs bufs;
+
+	len = sizeof(out) / count;
+	fill_pattern(out, sizeof(out), 1);
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(BUF_LEN, link_send(link, 0, out + i * BUF_LEN,
+					     BUF_LEN, MSG_DONTWAIT));
+	bufs_init(_metadata, &self->ring, &bufs, BUF_GROUP, 8, BUF_LEN);
+	sqe = make_sqe(IORING_OP_RECV, link->fd[1], NULL, 0);
+	sqe.ioprio = IORING_RECVSEND_BUNDLE;
+	sqe.flags = IOSQE_BUFFER_SELECT;
+	sqe.buf_group = BUF_GROUP;
+
+	for (i = 0; i < count; i++) {
+		submit(_metadata, &self->ring, &sqe);
+		wait_cqe(_metadata, &self->ring, &cqe);
+		ASSERT_EQ(len, cqe.res);
+		EXPECT_EQ(0, memcmp(out + i * len,
+				    bufs.mem + bufs_id(&cqe) * BUF_LEN, len));
+		more = cqe.flags & IORING_CQE_F_SOCK_NONEMPTY;
+		EXPECT_EQ(i < count - 1, !!more);
+	}
 }
 
 /* A send with an address */
@@ -755,9 +836,11 @@ TEST_F(uring_connect, server)
 /* A ring that goes takes its requests with it. */
 TEST_F(uring_connect, ring_closed_with_requests)
 {
+	bool stream = variant->type == SOCK_STREAM;
 	struct io_uring_sqe sqe;
-	int client, fd;
-	char c;
+	int client, fd, i, left;
+	char buf[16], c;
+	ssize_t n;
 
 	client = my_connect_new(_metadata, variant->type, self->channel);
 	fd = accept(self->listener, NULL, NULL);
@@ -769,13 +852,17 @@ TEST_F(uring_connect, ring_closed_with_requests)
 	EXPECT_TRUE(still_waits(&self->ring));
 	close(self->ring.fd);
 	self->ring.fd = -1;
-	/* They go a little later: one may still take some of this. */
-	expect_send(_metadata, client, "abc");
-	poll_for(fd, POLLIN, 200);
-	my_drain(_metadata, fd);
-	expect_send(_metadata, client, "abc");
-	ASSERT_EQ(POLLIN, poll_for(fd, POLLIN, WAIT_MS));
-	expect_recv(_metadata, fd, "abc");
+
+	/* They go a little later: the one may still take some, but once. */
+	for (i = 0; i < 3; i++)
+		expect_send(_metadata, client, "abc");
+	left = stream ? 8 : 6;
+	while (left > 0) {
+		ASSERT_EQ(POLLIN, poll_for(fd, POLLIN, WAIT_MS));
+		n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+		ASSERT_LT(0, n);
+		left -= n;
+	}
 }
 
 int main(int argc, char **argv)

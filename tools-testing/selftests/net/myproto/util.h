@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -389,6 +390,13 @@ static inline int my_netns(void)
 	return open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 }
 
+/* Whatever the caller mounts from here on goes with it; errno if not. */
+static inline int my_private_mounts(void)
+{
+	return err_of(unshare(CLONE_NEWNS)) ?:
+	       err_of(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+}
+
 /* Sysctls of the network namespace of the caller */
 
 static inline bool has_sysctls(void)
@@ -452,14 +460,27 @@ static inline int sockets_settle_at(int count)
 	return sockets_in_use();
 }
 
-/* Instead of TEST_HARNESS_MAIN: skips where there is no such family */
-static inline int my_test_main(int argc, char **argv)
+/*
+ * Enter a network namespace that only this program has: channels, sysctls and
+ * counts of sockets are its own there. Skips all tests if that cannot be.
+ */
+static inline void my_start(void)
 {
+	/* It may load the module. The other namespace counts the socket. */
 	int fd = socket(AF_MYPROTO, SOCK_STREAM, 0);
 
 	if (fd < 0 && errno == EAFNOSUPPORT)
 		ksft_exit_skip("no AF_MYPROTO here: CONFIG_MYPROTO not set?\n");
 	close(fd);
+	if (unshare(CLONE_NEWNET))
+		ksft_exit_skip("no new network namespace: %s, needs root\n",
+			       strerror(errno));
+}
+
+/* Instead of TEST_HARNESS_MAIN */
+static inline int my_test_main(int argc, char **argv)
+{
+	my_start();
 	return test_harness_run(argc, argv);
 }
 

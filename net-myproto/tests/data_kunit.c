@@ -1,0 +1,550 @@
+// SPDX-License-Identifier: GPL-2.0
+/* AF_MYPROTO: KUnit tests of what is read, what is charged, and when to wait */
+
+#include <linux/errno.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/net.h>
+#include <linux/poll.h>
+#include <linux/sizes.h>
+#include <linux/skbuff.h>
+#include <linux/socket.h>
+#include <kunit/test.h>
+#include <net/sock.h>
+
+#include "../myproto.h"
+#include "tests.h"
+
+/* Sizes around which the code does something else: what goes to the inline ring,
+ * what is added to the last skb, and what an skb of a stream has at most
+ */
+#define RING		64
+#define SMALL		256
+#define PIECE		65536
+
+/* The largest skb without pages, which fills what kmalloc() gives it */
+#define LINEAR		((int)SKB_WITH_OVERHEAD(MAX(SZ_8K, PAGE_SIZE)))
+
+/* More than any case below sends */
+#define ALL		(3 * PIECE)
+
+#define STEPS		6
+
+/* What an skb keeps: itself, its head and its pages */
+static int memory_of(const struct sk_buff *skb)
+{
+	int i, sum = SKB_TRUESIZE(skb_end_offset(skb));
+
+	for (i = 0; i < skb_shinfo(skb)->nr_frags; i++)
+		sum += page_size(skb_frag_page(&skb_shinfo(skb)->frags[i]));
+	return sum;
+}
+
+static int memory_of_queue(const struct sk_buff_head *queue)
+{
+	const struct sk_buff *skb;
+	int sum = 0;
+
+	skb_queue_walk(queue, skb)
+		sum += memory_of(skb);
+	return sum;
+}
+
+static int unread(const struct kunit *test)
+{
+	const struct myproto_test *t = test->priv;
+
+	return t->sent - t->received;
+}
+
+/* What is charged is all the memory that there is, wherever it is: not less
+ * than what has not been read, but for what the socket itself has room for.
+ */
+static void expect_charge(struct kunit *test, const struct sock *sk)
+{
+	int charge = sk_rmem_alloc_get(sk);
+
+	KUNIT_EXPECT_EQ(test, charge, memory_of_queue(&sk->sk_receive_queue) +
+				      memory_of_queue(&sk->sk_write_queue));
+	KUNIT_EXPECT_GE(test, charge + RING, unread(test));
+	KUNIT_EXPECT_EQ(test, myproto_inq(sk), unread(test));
+}
+
+static void expect_empty(struct kunit *test, const struct sock *sk)
+{
+	KUNIT_EXPECT_EQ(test, unread(test), 0);
+	KUNIT_EXPECT_EQ(test, myproto_inq(sk), 0);
+	KUNIT_EXPECT_EQ(test, sk_rmem_alloc_get(sk), 0);
+	KUNIT_EXPECT_EQ(test, -EAGAIN, myproto_test_recv(test, 1, 0));
+}
+
+/* What poll() says of one socket of the pair */
+static __poll_t poll_of(const struct kunit *test, int i)
+{
+	const struct myproto_test *t = test->priv;
+
+	return t->sock[i]->ops->poll(NULL, t->sock[i], NULL);
+}
+
+static bool writable(const struct kunit *test)
+{
+	return poll_of(test, 0) & EPOLLOUT;
+}
+
+static bool readable(const struct kunit *test)
+{
+	return poll_of(test, 1) & EPOLLIN;
+}
+
+/* What a stream is sent, and what is read of it meanwhile, if negative */
+static const struct stream_case {
+	const char *name;
+	int step[STEPS];
+} stream_cases[] = {
+	{ "one_byte", { 1 } },
+	{ "ring", { RING } },
+	{ "ring_and_one", { RING + 1 } },
+	{ "ring_in_two", { RING - 1, 1 } },
+	{ "ring_too_full", { RING - 1, 2 } },
+	{ "ring_full", { RING, 1 } },
+	{ "ring_has_space_again", { RING, -10, 10 } },
+	{ "ring_has_too_little", { RING, -10, 11 } },
+	{ "ring_wraps", { 40, -40, RING } },
+	{ "ring_wraps_part", { 40, -20, RING - 20 } },
+	{ "ring_wraps_too_full", { 40, -20, RING - 19 } },
+	{ "ring_after_skb", { RING + 1, 1 } },
+	{ "ring_skb_ring", { 10, 300, 10 } },
+	{ "ring_after_read", { 300, -300, 10 } },
+	{ "ring_after_part_read", { 300, -100, 10 } },
+	{ "skb_ring_skb", { 300, -100, 10, 300, 5 } },
+	{ "skb_after_part_read", { 300, -100, 300 } },
+	{ "small_after_skb", { LINEAR / 2, SMALL } },
+	{ "not_small_after_skb", { LINEAR / 2, SMALL + 1 } },
+	{ "piece", { PIECE } },
+	{ "piece_and_one", { PIECE + 1 } },
+	{ "two_pieces", { 2 * PIECE } },
+	{ "one_piece_each", { PIECE - 1, PIECE, 1 } },
+	{ "part_of_piece", { PIECE + 10, -1000, 100, -60000, 7 } },
+};
+
+KUNIT_ARRAY_PARAM_DESC(stream, stream_cases, name);
+
+static void do_steps(struct kunit *test, const struct sock *sk)
+{
+	const struct stream_case *c = test->param_value;
+	int i, ret;
+
+	for (i = 0; i < STEPS && c->step[i]; i++) {
+		if (c->step[i] > 0)
+			ret = myproto_test_send(test, c->step[i]);
+		else
+			ret = -myproto_test_recv(test, -c->step[i], 0);
+		KUNIT_ASSERT_EQ(test, ret, c->step[i]);
+		expect_charge(test, sk);
+	}
+}
+
+/* All of it at once. A peek comes to the same bytes. */
+static void stream_read_test(struct kunit *test)
+{
+	struct sock *sk = myproto_test_pair(test, SOCK_STREAM);
+	int left;
+
+	do_steps(test, sk);
+	left = unread(test);
+	KUNIT_EXPECT_EQ(test, left, myproto_test_recv(test, ALL, MSG_PEEK));
+	expect_charge(test, sk);
+	KUNIT_EXPECT_EQ(test, left, myproto_test_recv(test, ALL, 0));
+	expect_empty(test, sk);
+}
+
+/* By few bytes at first, which do not end where anything else does */
+static void stream_read_parts_test(struct kunit *test)
+{
+	struct sock *sk = myproto_test_pair(test, SOCK_STREAM);
+	int len, left, charge;
+
+	do_steps(test, sk);
+	for (len = 3; (left = unread(test)); len += 4) {
+		charge = sk_rmem_alloc_get(sk);
+		KUNIT_ASSERT_EQ(test, myproto_test_recv(test, len, 0),
+				min(len, left));
+		expect_charge(test, sk);
+		KUNIT_ASSERT_LE(test, sk_rmem_alloc_get(sk), charge);
+	}
+	expect_empty(test, sk);
+}
+
+/* Peeks and reads in turn, and more is sent between them */
+static void stream_peek_parts_test(struct kunit *test)
+{
+	struct sock *sk = myproto_test_pair(test, SOCK_STREAM);
+	int i;
+
+	do_steps(test, sk);
+	for (i = 1; i <= 20; i++) {
+		KUNIT_ASSERT_EQ(test, myproto_test_recv(test, 30 * i, MSG_PEEK),
+				min(30 * i, unread(test)));
+		expect_charge(test, sk);
+		KUNIT_ASSERT_EQ(test, i, myproto_test_send(test, i));
+		KUNIT_ASSERT_EQ(test, 1, myproto_test_recv(test, 1, 0));
+		expect_charge(test, sk);
+	}
+	i = unread(test);
+	KUNIT_EXPECT_EQ(test, i, myproto_test_recv(test, ALL, 0));
+	expect_empty(test, sk);
+}
+
+/* Every length from every place in the ring, also past where counters wrap */
+static void stream_ring_test(struct kunit *test)
+{
+	struct sock *sk = myproto_test_pair(test, SOCK_STREAM);
+	int start, len, part, rest;
+
+	for (len = 1; len <= RING; len++) {
+		part = len / 2;
+		rest = RING + 1 - len;
+		for (start = 0; start < RING; start++) {
+			KUNIT_ASSERT_EQ(test, len,
+					myproto_test_send(test, len));
+			KUNIT_ASSERT_EQ(test, part,
+					myproto_test_recv(test, part, 0));
+			KUNIT_ASSERT_EQ(test, myproto_inq(sk), len - part);
+			KUNIT_ASSERT_EQ(test, len - part,
+					myproto_test_recv(test, RING, 0));
+			/* By one in all */
+			KUNIT_ASSERT_EQ(test, rest,
+					myproto_test_send(test, rest));
+			KUNIT_ASSERT_EQ(test, rest,
+					myproto_test_recv(test, rest, 0));
+		}
+	}
+	expect_empty(test, sk);
+}
+
+/* A peek reads what is in the ring from every place, and charges for it. */
+static void stream_ring_peek_test(struct kunit *test)
+{
+	struct sock *sk = myproto_test_pair(test, SOCK_STREAM);
+	int start;
+
+	for (start = 0; start < RING; start++) {
+		KUNIT_ASSERT_EQ(test, RING, myproto_test_send(test, RING));
+		KUNIT_ASSERT_EQ(test, RING,
+				myproto_test_recv(test, ALL, MSG_PEEK));
+		expect_charge(test, sk);
+		KUNIT_ASSERT_EQ(test, RING, myproto_test_recv(test, ALL, 0));
+		KUNIT_ASSERT_EQ(test, 1, myproto_test_send(test, 1));
+		KUNIT_ASSERT_EQ(test, 1, myproto_test_recv(test, 1, 0));
+	}
+	expect_empty(test, sk);
+}
+
+/* What a stream is sent a little at a time */
+static const struct small_case {
+	const char *name;
+	int len;
+	int rcvbuf;
+} small_cases[] = {
+	{ "one_byte", 1, SZ_64K },
+	{ "ring", RING, SZ_64K },
+	{ "ring_and_one", RING + 1, SZ_64K },
+	{ "small", SMALL, SZ_64K },
+	{ "one_byte_small_rcvbuf", 1, SZ_4K },
+	{ "small_small_rcvbuf", SMALL, SZ_4K },
+};
+
+KUNIT_ARRAY_PARAM_DESC(small, small_cases, name);
+
+/* Small writes share skbs: they fill at least a quarter of the buffer before it
+ * is full, where an skb for each would let 1 byte cost several hundred.
+ */
+static void stream_small_test(struct kunit *test)
+{
+	struct sock *sk = myproto_test_pair(test, SOCK_STREAM);
+	const struct small_case *c = test->param_value;
+	int ret;
+
+	sk->sk_rcvbuf = c->rcvbuf;
+	while ((ret = myproto_test_send(test, c->len)) == c->len)
+		KUNIT_ASSERT_LT(test, unread(test), 2 * c->rcvbuf);
+	KUNIT_EXPECT_EQ(test, -EAGAIN, ret);
+	KUNIT_EXPECT_GE(test, sk_rmem_alloc_get(sk), c->rcvbuf);
+	KUNIT_EXPECT_GE(test, unread(test), c->rcvbuf / 4);
+	expect_charge(test, sk);
+
+	ret = unread(test);
+	KUNIT_EXPECT_EQ(test, ret, myproto_test_recv(test, ALL, 0));
+	expect_empty(test, sk);
+}
+
+struct type {
+	const char *name;
+	int type;
+};
+
+static const struct type types[] = {
+	{ "stream", SOCK_STREAM },
+	{ "seqpacket", SOCK_SEQPACKET },
+	{ "dgram", SOCK_DGRAM },
+};
+
+static const struct type message_types[] = {
+	{ "seqpacket", SOCK_SEQPACKET },
+	{ "dgram", SOCK_DGRAM },
+};
+
+KUNIT_ARRAY_PARAM_DESC(type, types, name);
+KUNIT_ARRAY_PARAM_DESC(message, message_types, name);
+
+/* No more than twice of what is sent is charged, but for a few pages. */
+static void charge_test(struct kunit *test)
+{
+	static const int lens[] = {
+		RING + 1, SZ_1K, LINEAR - 1, LINEAR, LINEAR + 1, SZ_32K - 1,
+		SZ_32K, SZ_32K + 1, PIECE - 1, PIECE,
+	};
+	const struct type *type = test->param_value;
+	struct sock *sk = myproto_test_pair(test, type->type);
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(lens); i++) {
+		KUNIT_ASSERT_EQ(test, lens[i],
+				myproto_test_send(test, lens[i]));
+		KUNIT_EXPECT_GT(test, sk_rmem_alloc_get(sk), lens[i]);
+		KUNIT_EXPECT_LT(test, sk_rmem_alloc_get(sk),
+				2 * (lens[i] + (int)PAGE_SIZE));
+		expect_charge(test, sk);
+		KUNIT_ASSERT_EQ(test, lens[i],
+				myproto_test_recv(test, ALL, 0));
+		expect_empty(test, sk);
+	}
+}
+
+/* Send @count writes of 1000 bytes to a stream whose buffer they are to fill.
+ * Return what each of them is charged.
+ */
+static int fill_stream(struct kunit *test, struct sock *sk, int count)
+{
+	int i, charge;
+
+	KUNIT_ASSERT_EQ(test, 1000, myproto_test_send(test, 1000));
+	charge = sk_rmem_alloc_get(sk);
+	sk->sk_rcvbuf = count * charge;
+	for (i = 2; i <= count; i++) {
+		KUNIT_ASSERT_EQ(test, 1000, myproto_test_send(test, 1000));
+		KUNIT_EXPECT_EQ(test, sk_rmem_alloc_get(sk), i * charge);
+	}
+	return charge;
+}
+
+/* A stream takes what it is sent while there is any space, but a sender is told
+ * to go on when half of the buffer is free, to the byte.
+ */
+static void stream_limit_test(struct kunit *test)
+{
+	struct sock *sk = myproto_test_pair(test, SOCK_STREAM);
+	int charge;
+
+	KUNIT_EXPECT_TRUE(test, writable(test));
+	charge = fill_stream(test, sk, 4);
+	KUNIT_EXPECT_EQ(test, -EAGAIN, myproto_test_send(test, 1000));
+	KUNIT_EXPECT_EQ(test, -EAGAIN, myproto_test_send(test, 1));
+	KUNIT_EXPECT_FALSE(test, writable(test));
+	sk->sk_rcvbuf++;
+	KUNIT_EXPECT_FALSE(test, writable(test));
+	KUNIT_EXPECT_EQ(test, 1000, myproto_test_send(test, 1000));
+	KUNIT_EXPECT_EQ(test, -EAGAIN, myproto_test_send(test, 1));
+	sk->sk_rcvbuf--;
+
+	/* Memory is given back when all of an skb has been read. */
+	KUNIT_EXPECT_EQ(test, 1999, myproto_test_recv(test, 1999, 0));
+	KUNIT_EXPECT_EQ(test, sk_rmem_alloc_get(sk), 4 * charge);
+	KUNIT_EXPECT_EQ(test, -EAGAIN, myproto_test_send(test, 1));
+	KUNIT_EXPECT_EQ(test, 1, myproto_test_recv(test, 1, 0));
+	KUNIT_EXPECT_EQ(test, sk_rmem_alloc_get(sk), 3 * charge);
+	KUNIT_EXPECT_FALSE(test, writable(test));
+	KUNIT_EXPECT_EQ(test, 1000, myproto_test_recv(test, 1000, 0));
+	KUNIT_EXPECT_EQ(test, sk_rmem_alloc_get(sk), 2 * charge);
+	KUNIT_EXPECT_TRUE(test, writable(test));
+	sk->sk_rcvbuf -= 2;
+	KUNIT_EXPECT_FALSE(test, writable(test));
+	sk->sk_rcvbuf += 2;
+
+	KUNIT_EXPECT_EQ(test, 1000, myproto_test_send(test, 1000));
+	KUNIT_EXPECT_FALSE(test, writable(test));
+	KUNIT_EXPECT_EQ(test, 1000, myproto_test_send(test, 1000));
+	KUNIT_EXPECT_EQ(test, -EAGAIN, myproto_test_send(test, 1000));
+	expect_charge(test, sk);
+	KUNIT_EXPECT_EQ(test, 4000, myproto_test_recv(test, ALL, 0));
+	KUNIT_EXPECT_TRUE(test, writable(test));
+	expect_empty(test, sk);
+}
+
+/* A stream with less than SO_RCVLOWAT is readable when its sender would have to
+ * wait, and only then: so never do both wait.
+ */
+static void stream_lowat_test(struct kunit *test)
+{
+	struct sock *sk = myproto_test_pair(test, SOCK_STREAM);
+	int i, charge, rcvbuf;
+
+	lock_sock(sk);
+	KUNIT_EXPECT_EQ(test, 0,
+			sk->sk_socket->ops->set_rcvlowat(sk, 5000));
+	release_sock(sk);
+	KUNIT_EXPECT_FALSE(test, readable(test));
+	charge = fill_stream(test, sk, 4);
+	KUNIT_EXPECT_TRUE(test, readable(test));
+
+	rcvbuf = 8 * charge;
+	for (i = -4; i <= 4; i += 2) {
+		sk->sk_rcvbuf = rcvbuf + i;
+		KUNIT_EXPECT_EQ_MSG(test, readable(test), i < 0, "%d", i);
+		KUNIT_EXPECT_EQ_MSG(test, writable(test), i >= 0, "%d", i);
+	}
+	KUNIT_EXPECT_EQ(test, 999, myproto_test_send(test, 999));
+	sk->sk_rcvbuf = 4 * rcvbuf;
+	KUNIT_EXPECT_FALSE(test, readable(test));
+	KUNIT_EXPECT_EQ(test, 1, myproto_test_send(test, 1));
+	KUNIT_EXPECT_TRUE(test, readable(test));
+
+	/* Nothing to read is not readable, however small the buffer. */
+	KUNIT_EXPECT_EQ(test, 5000, myproto_test_recv(test, ALL, 0));
+	sk->sk_rcvbuf = 0;
+	KUNIT_EXPECT_FALSE(test, readable(test));
+	expect_empty(test, sk);
+}
+
+/* A message is taken while there is a byte of space. */
+static void message_limit_test(struct kunit *test)
+{
+	const struct type *type = test->param_value;
+	struct sock *sk = myproto_test_pair(test, type->type);
+	int charge;
+
+	KUNIT_ASSERT_EQ(test, 1000, myproto_test_send(test, 1000));
+	charge = sk_rmem_alloc_get(sk);
+	KUNIT_ASSERT_EQ(test, 1000, myproto_test_send(test, 1000));
+	KUNIT_EXPECT_EQ(test, sk_rmem_alloc_get(sk), 2 * charge);
+
+	sk->sk_rcvbuf = 2 * charge;
+	KUNIT_EXPECT_EQ(test, -EAGAIN, myproto_test_send(test, 1000));
+	KUNIT_EXPECT_EQ(test, -EAGAIN, myproto_test_send(test, 0));
+	KUNIT_EXPECT_EQ(test, sk_rmem_alloc_get(sk), 2 * charge);
+	KUNIT_EXPECT_FALSE(test, writable(test));
+	sk->sk_rcvbuf = 2 * charge + 1;
+	KUNIT_EXPECT_TRUE(test, writable(test));
+	KUNIT_EXPECT_EQ(test, 1000, myproto_test_send(test, 1000));
+	KUNIT_EXPECT_EQ(test, sk_rmem_alloc_get(sk), 3 * charge);
+	KUNIT_EXPECT_EQ(test, -EAGAIN, myproto_test_send(test, 0));
+
+	KUNIT_EXPECT_EQ(test, 1000, myproto_test_recv(test, 1000, 0));
+	KUNIT_EXPECT_EQ(test, 1000, myproto_test_send(test, 1000));
+	KUNIT_EXPECT_EQ(test, -EAGAIN, myproto_test_send(test, 0));
+	KUNIT_EXPECT_EQ(test, myproto_inq(sk), 3000);
+	KUNIT_EXPECT_EQ(test, 1000, myproto_test_recv(test, 1000, 0));
+	KUNIT_EXPECT_EQ(test, 1000, myproto_test_recv(test, 1000, 0));
+	KUNIT_EXPECT_EQ(test, 1000, myproto_test_recv(test, 1000, 0));
+	expect_empty(test, sk);
+}
+
+/* Messages without a byte are there, and are charged. */
+static void message_empty_test(struct kunit *test)
+{
+	const struct type *type = test->param_value;
+	struct sock *sk = myproto_test_pair(test, type->type);
+	int charge;
+
+	KUNIT_ASSERT_EQ(test, 0, myproto_test_send(test, 0));
+	charge = sk_rmem_alloc_get(sk);
+	KUNIT_EXPECT_GT(test, charge, 0);
+	KUNIT_ASSERT_EQ(test, 7, myproto_test_send(test, 7));
+	KUNIT_ASSERT_EQ(test, 0, myproto_test_send(test, 0));
+	KUNIT_EXPECT_GE(test, sk_rmem_alloc_get(sk), 3 * charge);
+	expect_charge(test, sk);
+
+	KUNIT_EXPECT_EQ(test, 0, myproto_test_recv(test, 10, 0));
+	KUNIT_EXPECT_EQ(test, 7, myproto_test_recv(test, 10, 0));
+	KUNIT_EXPECT_EQ(test, myproto_inq(sk), 0);
+	KUNIT_EXPECT_EQ(test, sk_rmem_alloc_get(sk), charge);
+	KUNIT_EXPECT_TRUE(test, readable(test));
+	KUNIT_EXPECT_EQ(test, 0, myproto_test_recv(test, 10, 0));
+	expect_empty(test, sk);
+}
+
+/* What does not fit into the reader's buffer is not charged any more. */
+static void message_cut_test(struct kunit *test)
+{
+	const struct type *type = test->param_value;
+	struct sock *sk = myproto_test_pair(test, type->type);
+	struct myproto_test *t = test->priv;
+
+	KUNIT_ASSERT_EQ(test, 20000, myproto_test_send(test, 20000));
+	KUNIT_ASSERT_EQ(test, 10, myproto_test_send(test, 10));
+	KUNIT_EXPECT_EQ(test, 3, myproto_test_recv(test, 3, MSG_PEEK));
+	KUNIT_EXPECT_EQ(test, myproto_inq(sk), 20010);
+	KUNIT_EXPECT_EQ(test, 3, myproto_test_recv(test, 3, 0));
+	t->received = 20000;
+	expect_charge(test, sk);
+	KUNIT_EXPECT_EQ(test, 10, myproto_test_recv(test, 20000, 0));
+	expect_empty(test, sk);
+}
+
+/* The longest message there is, whatever the buffers are */
+static void message_longest_test(struct kunit *test)
+{
+	const struct type *type = test->param_value;
+	struct sock *sk = myproto_test_pair(test, type->type);
+
+	KUNIT_EXPECT_EQ(test, -EMSGSIZE,
+			myproto_test_send(test, SZ_512K + 1));
+	KUNIT_EXPECT_EQ(test, sk_rmem_alloc_get(sk), 0);
+	KUNIT_ASSERT_EQ(test, SZ_512K, myproto_test_send(test, SZ_512K));
+	expect_charge(test, sk);
+	KUNIT_EXPECT_EQ(test, SZ_512K, myproto_test_recv(test, SZ_512K, 0));
+	expect_empty(test, sk);
+}
+
+/* What nobody reads is given back when the receiver is closed. */
+static void close_unread_test(struct kunit *test)
+{
+	const struct type *type = test->param_value;
+	struct sock *sk = myproto_test_pair(test, type->type);
+
+	KUNIT_ASSERT_EQ(test, 10, myproto_test_send(test, 10));
+	KUNIT_ASSERT_EQ(test, 300, myproto_test_send(test, 300));
+	KUNIT_ASSERT_EQ(test, 5, myproto_test_recv(test, 5, 0));
+	KUNIT_ASSERT_EQ(test, PIECE, myproto_test_send(test, PIECE));
+	KUNIT_EXPECT_GT(test, sk_rmem_alloc_get(sk), PIECE);
+	myproto_test_close(test, sk);
+	KUNIT_EXPECT_EQ(test, sk_rmem_alloc_get(sk), 0);
+	KUNIT_EXPECT_EQ(test, myproto_inq(sk), 0);
+}
+
+static struct kunit_case data_cases[] = {
+	KUNIT_CASE_PARAM(stream_read_test, stream_gen_params),
+	KUNIT_CASE_PARAM(stream_read_parts_test, stream_gen_params),
+	KUNIT_CASE_PARAM(stream_peek_parts_test, stream_gen_params),
+	KUNIT_CASE(stream_ring_test),
+	KUNIT_CASE(stream_ring_peek_test),
+	KUNIT_CASE_PARAM(stream_small_test, small_gen_params),
+	KUNIT_CASE_PARAM(charge_test, type_gen_params),
+	KUNIT_CASE(stream_limit_test),
+	KUNIT_CASE(stream_lowat_test),
+	KUNIT_CASE_PARAM(message_limit_test, message_gen_params),
+	KUNIT_CASE_PARAM(message_empty_test, message_gen_params),
+	KUNIT_CASE_PARAM(message_cut_test, message_gen_params),
+	KUNIT_CASE_PARAM(message_longest_test, message_gen_params),
+	KUNIT_CASE_PARAM(close_unread_test, type_gen_params),
+	{}
+};
+
+static struct kunit_suite data_suite = {
+	.name		= "myproto_data",
+	.init		= myproto_test_init,
+	.exit		= myproto_test_exit,
+	.test_cases	= data_cases,
+};
+
+kunit_test_suite(data_suite);

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Have allocations fail: those of this thread, the n-th of them. */
+#ifndef MYPROTO_FAULT_H
+#define MYPROTO_FAULT_H
+
+#include <sys/mount.h>
+
+#include "util.h"
+
+#define DEBUGFS		"/sys/kernel/debug"
+
+/* fail-nth is about one thread, but these are about all: which allocations can
+ * fail at all, and what the log says of them.
+ */
+static const char * const fault_knobs[][3] = {
+	/* folder, file, value while the test runs */
+	{ "failslab", "ignore-gfp-wait", "N" },
+	{ "failslab", "verbose", "0" },
+	{ "fail_page_alloc", "ignore-gfp-wait", "N" },
+	{ "fail_page_alloc", "ignore-gfp-highmem", "N" },
+	{ "fail_page_alloc", "min-order", "0" },
+	{ "fail_page_alloc", "verbose", "0" },
+};
+
+struct fault {
+	char old[ARRAY_SIZE(fault_knobs)][16];
+	int nth;	/* /proc/thread-self/fail-nth */
+};
+
+/* Write @value, if there is one, and store what was there in @old. */
+static inline bool fault_knob(int i, const char *value, char old[16])
+{
+	char path[128];
+	bool done;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), DEBUGFS "/%s/%s", fault_knobs[i][0],
+		 fault_knobs[i][1]);
+	fd = open(path, O_RDWR);
+	if (fd < 0)
+		return false;
+	if (old) {
+		n = read(fd, old, 15);
+		old[n > 0 ? n : 0] = 0;
+	}
+	done = write(fd, value, strlen(value)) >= 0;
+	close(fd);
+	return done;
+}
+
+/* For main(). What is mounted here goes with the program. */
+static inline void fault_mount(void)
+{
+	if (access(DEBUGFS "/failslab", F_OK) && !my_private_mounts())
+		mount("none", DEBUGFS, "debugfs", 0, NULL);
+}
+
+/* For FIXTURE_TEARDOWN_PARENT: also when the test does not come to its end */
+static inline void fault_exit(struct fault *fault)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(fault_knobs); i++)
+		if (fault->old[i][0])
+			fault_knob(i, fault->old[i], NULL);
+}
+
+static inline void fault_init(struct __test_metadata *_metadata,
+			      struct fault *fault)
+{
+	size_t i;
+
+	fault->nth = open("/proc/thread-self/fail-nth", O_RDWR);
+	if (fault->nth < 0)
+		SKIP(return, "no fail-nth: %s", strerror(errno));
+	for (i = 0; i < ARRAY_SIZE(fault_knobs); i++) {
+		if (fault_knob(i, fault_knobs[i][2], fault->old[i]))
+			continue;
+		fault_exit(fault);
+		SKIP(return, "no %s/%s: CONFIG_FAULT_INJECTION?",
+		     fault_knobs[i][0], fault_knobs[i][1]);
+	}
+}
+
+/* Have the @n-th allocation from now on fail; 0: none */
+static inline void fault_arm(struct fault *fault, int n)
+{
+	char text[16];
+	int len;
+
+	len = snprintf(text, sizeof(text), "%d", n);
+	if (pwrite(fault->nth, text, len, 0) != len)
+		abort();
+}
+
+/* Disarm it again; tells whether it was not reached */
+static inline bool fault_unused(struct fault *fault)
+{
+	char text[16] = "";
+
+	if (pread(fault->nth, text, sizeof(text) - 1, 0) < 0)
+		abort();
+	fault_arm(fault, 0);
+	return atoi(text) != 0;
+}
+
+#endif /* MYPROTO_FAULT_H */

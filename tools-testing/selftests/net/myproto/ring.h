@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* io_uring with the bare system calls, to need no library. */
+#ifndef MYPROTO_RING_H
+#define MYPROTO_RING_H
+
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include <linux/io_uring.h>
+#include <linux/time_types.h>
+
+#include "util.h"
+
+#define ENTRIES	32
+
+struct ring {
+	unsigned int *sq_tail, *sq_mask, *sq_array;
+	unsigned int *cq_head, *cq_tail, *cq_mask;
+	struct io_uring_sqe *sqes;
+	struct io_uring_cqe *cqes;
+	int fd;
+};
+
+static inline void *ring_map(struct ring *ring, size_t len, off_t off)
+{
+	return mmap(NULL, len, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_POPULATE, ring->fd, off);
+}
+
+/* Returns 0 or an errno, to be of use in threads, too */
+static inline int ring_open(struct ring *ring)
+{
+	struct io_uring_params p = {};
+	char *sq, *cq;
+
+	ring->fd = syscall(__NR_io_uring_setup, ENTRIES, &p);
+	if (ring->fd < 0)
+		return errno;
+
+	sq = ring_map(ring, p.sq_off.array + ENTRIES * sizeof(int),
+		      IORING_OFF_SQ_RING);
+	cq = ring_map(ring, p.cq_off.cqes + p.cq_entries * sizeof(*ring->cqes),
+		      IORING_OFF_CQ_RING);
+	ring->sqes = ring_map(ring, ENTRIES * sizeof(*ring->sqes),
+			      IORING_OFF_SQES);
+	if (sq == MAP_FAILED || cq == MAP_FAILED || ring->sqes == MAP_FAILED)
+		return errno;
+
+	ring->sq_tail = (void *)(sq + p.sq_off.tail);
+	ring->sq_mask = (void *)(sq + p.sq_off.ring_mask);
+	ring->sq_array = (void *)(sq + p.sq_off.array);
+	ring->cq_head = (void *)(cq + p.cq_off.head);
+	ring->cq_tail = (void *)(cq + p.cq_off.tail);
+	ring->cq_mask = (void *)(cq + p.cq_off.ring_mask);
+	ring->cqes = (void *)(cq + p.cq_off.cqes);
+	return 0;
+}
+
+static inline void ring_init(struct __test_metadata *_metadata,
+			     struct ring *ring)
+{
+	int err = ring_open(ring);
+
+	if (err)
+		SKIP(return, "no io_uring: %s", strerror(err));
+}
+
+/* Put a request on the ring. It is not handed over before ring_enter(). */
+static inline void ring_push(struct ring *ring, const struct io_uring_sqe *sqe)
+{
+	unsigned int tail = *ring->sq_tail, i = tail & *ring->sq_mask;
+
+	ring->sqes[i] = *sqe;
+	ring->sq_array[i] = i;
+	__atomic_store_n(ring->sq_tail, tail + 1, __ATOMIC_RELEASE);
+}
+
+/* Hand over @count requests: each may be done when this returns, or wait. */
+static inline int ring_enter(struct ring *ring, unsigned int count)
+{
+	return syscall(__NR_io_uring_enter, ring->fd, count, 0, 0, NULL, 0);
+}
+
+/* Work that was put off until now is done here. */
+static inline void ring_work(struct ring *ring)
+{
+	syscall(__NR_io_uring_enter, ring->fd, 0, 0, IORING_ENTER_GETEVENTS,
+		NULL, 0);
+}
+
+/* Take a completion off the ring, if there is one */
+static inline bool completed(struct ring *ring, struct io_uring_cqe *cqe)
+{
+	unsigned int head = *ring->cq_head;
+
+	ring_work(ring);
+	if (head == __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE))
+		return false;
+	*cqe = ring->cqes[head & *ring->cq_mask];
+	__atomic_store_n(ring->cq_head, head + 1, __ATOMIC_RELEASE);
+	return true;
+}
+
+/* Take the next completion off the ring; false if none comes */
+static inline bool ring_next(struct ring *ring, struct io_uring_cqe *cqe)
+{
+	struct __kernel_timespec ts = { .tv_sec = WAIT_MS / 1000 };
+	struct io_uring_getevents_arg arg = { .ts = (uintptr_t)&ts };
+
+	if (completed(ring, cqe))
+		return true;
+	syscall(__NR_io_uring_enter, ring->fd, 0, 1,
+		IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg,
+		sizeof(arg));
+	return completed(ring, cqe);
+}
+
+static inline void submit(struct __test_metadata *_metadata, struct ring *ring,
+			  const struct io_uring_sqe *sqe)
+{
+	ring_push(ring, sqe);
+	ASSERT_EQ(1, ring_enter(ring, 1));
+}
+
+static inline void wait_cqe(struct __test_metadata *_metadata,
+			    struct ring *ring, struct io_uring_cqe *cqe)
+{
+	ASSERT_TRUE(ring_next(ring, cqe));
+}
+
+static inline int wait_result(struct __test_metadata *_metadata,
+			      struct ring *ring)
+{
+	struct io_uring_cqe cqe;
+
+	wait_cqe(_metadata, ring, &cqe);
+	return cqe.res;
+}
+
+/* Submit and wait */
+static inline int run(struct __test_metadata *_metadata, struct ring *ring,
+		      const struct io_uring_sqe *sqe)
+{
+	submit(_metadata, ring, sqe);
+	return wait_result(_metadata, ring);
+}
+
+static inline struct io_uring_sqe make_sqe(int op, int fd, const void *addr,
+					   unsigned int len)
+{
+	return (struct io_uring_sqe) {
+		.opcode = op,
+		.fd = fd,
+		.addr = (uintptr_t)addr,
+		.len = len,
+	};
+}
+
+/* Buffers that the kernel takes from a group as it needs them */
+
+struct bufs {
+	struct io_uring_buf_ring *ring;
+	char *mem;
+	unsigned int count, len;
+};
+
+/* Give buffer @i (back) to the kernel. */
+static inline void bufs_put(struct bufs *bufs, unsigned int i)
+{
+	__u16 tail = bufs->ring->tail;
+	struct io_uring_buf *buf = &bufs->ring->bufs[tail % bufs->count];
+
+	/* The tail is where the first one has its unused field. */
+	buf->addr = (uintptr_t)(bufs->mem + i * bufs->len);
+	buf->len = bufs->len;
+	buf->bid = i;
+	__atomic_store_n(&bufs->ring->tail, tail + 1, __ATOMIC_RELEASE);
+}
+
+/* Make @group of @count buffers, a power of two, of @len bytes each. */
+static inline void bufs_init(struct __test_metadata *_metadata,
+			     struct ring *ring, struct bufs *bufs, int group,
+			     unsigned int count, unsigned int len)
+{
+	struct io_uring_buf_reg reg = { .ring_entries = count, .bgid = group };
+	unsigned int i;
+	void *mem;
+
+	mem = mmap(NULL, count * sizeof(struct io_uring_buf),
+		   PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+	ASSERT_TRUE(mem != MAP_FAILED);
+	*bufs = (struct bufs) {
+		.ring = mem,
+		.mem = calloc(count, len),
+		.count = count,
+		.len = len,
+	};
+	ASSERT_NE(NULL, bufs->mem);
+	reg.ring_addr = (uintptr_t)mem;
+	ASSERT_EQ(0, syscall(__NR_io_uring_register, ring->fd,
+			     IORING_REGISTER_PBUF_RING, &reg, 1))
+		TH_LOG("%s", strerror(errno));
+	for (i = 0; i < count; i++)
+		bufs_put(bufs, i);
+}
+
+/* The buffer that a completion tells of */
+static inline unsigned int bufs_id(const struct io_uring_cqe *cqe)
+{
+	return cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+}
+
+/* Whether a request waits until poll says so. The kernel lists those that do
+ * in the fdinfo of the ring: not when the ring is in use, so try again.
+ */
+static inline bool is_armed(struct ring *ring)
+{
+	bool list = false, armed = false;
+	char path[64], line[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", ring->fd);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, "PollList:", 9))
+			list = true;
+		else if (line[0] != ' ')
+			list = false;
+		else if (list && strstr(line, "op="))
+			armed = true;
+	}
+	if (f)
+		fclose(f);
+	return armed;
+}
+
+/* A request was handed over: it waits, and none has completed */
+static inline bool still_waits(struct ring *ring)
+{
+	long end = now_ms() + WAIT_MS;
+	struct io_uring_cqe cqe;
+	bool armed;
+
+	do {
+		armed = is_armed(ring);
+		if (completed(ring, &cqe))
+			return false;
+	} while (!armed && now_ms() < end);
+	return armed;
+}
+
+#endif /* MYPROTO_RING_H */
