@@ -467,7 +467,8 @@ int myproto_seqpacket_recvmsg(struct socket *sock, struct msghdr *msg,
  * Return: how many bytes were copied, or with MSG_TRUNC how long the message
  * is, 0 when there is none and none will come after shutdown(), or -EOPNOTSUPP
  * for MSG_OOB, -EAGAIN for MSG_ERRQUEUE, or when there is no message and no
- * time left, what a signal gives, or -EFAULT, in which case the message is lost.
+ * time left, what a signal gives, or -EFAULT, in which case the message is
+ * lost.
  */
 int myproto_dgram_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 			  int flags)

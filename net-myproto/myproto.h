@@ -52,11 +52,11 @@ struct seq_file;
  * Who waits for what: threads that wait for data, and whoever polls, are on the
  * wait queue of their socket, sk_sleep(). A thread that waits for room is on
  * room_wait of the receiver. A socket that is polled for room leaves a relay
- * there, see myproto_relay_init(), which wakes its own wait queue. So room wakes
- * a thread that waits for room, data one that waits for data, and neither takes
- * the wake-up of a poller. Comments that begin with "model:" name the steps of
- * the model in which all orders of these steps have been searched for one that
- * leaves somebody asleep.
+ * there, see myproto_relay_init(), which wakes its own wait queue. So room
+ * wakes a thread that waits for room, data one that waits for data, and neither
+ * takes the wake-up of a poller. Comments that begin with "model:" name the
+ * steps of the model in which all orders of these steps have been searched for
+ * one that leaves somebody asleep.
  *
  * The lock of room_wait nests inside the queue lock of the sender, and is held
  * while the relays call sk_write_space(). How many relays there are is up to

@@ -314,10 +314,10 @@ void myproto_wake_room(struct sock *sk)
  * @gfp: how to allocate, is stored here
  *
  * A receiver pays for what it is sent. The sender pays as long as @peer takes
- * no more, for what it will hold while it waits, and until accept(), since there
- * is no receiver yet. It does also where the memory controller does not know
- * whose a socket is: with cgroup v1, or cgroup.memory=nosocket. A receiver in
- * the root cgroup pays nothing.
+ * no more, for what it will hold while it waits, and until accept(), since
+ * there is no receiver yet. It does also where the memory controller does not
+ * know whose a socket is: with cgroup v1, or cgroup.memory=nosocket. A receiver
+ * in the root cgroup pays nothing.
  *
  * Context: Process context.
  * Return: what to give to myproto_charge_end(), soon.

@@ -594,8 +594,8 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
  * Context: Process context. May sleep.
  * Return: how many bytes were copied, 0 at the end of the stream, or -ENOTCONN,
  * -EOPNOTSUPP for MSG_OOB, -EAGAIN for MSG_ERRQUEUE, -ECONNRESET when the peer
- * was closed with data unread, -EAGAIN when there is nothing to read and no time
- * left, what a signal gives, -EFAULT or -ENOBUFS.
+ * was closed with data unread, -EAGAIN when there is nothing to read and no
+ * time left, what a signal gives, -EFAULT or -ENOBUFS.
  */
 int myproto_stream_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 			   int flags)

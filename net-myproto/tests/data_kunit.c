@@ -15,8 +15,8 @@
 #include "../myproto.h"
 #include "tests.h"
 
-/* Sizes around which the code does something else: what goes to the inline ring,
- * what is added to the last skb, and what an skb of a stream has at most
+/* Sizes around which the code does something else: what goes to the inline
+ * ring, what is added to the last skb, and what an skb of a stream has at most
  */
 #define RING		64
 #define SMALL		256

@@ -969,7 +969,7 @@ static void *flip(void *arg)
 struct flips {
 	__u32 states;
 	int outside;	/* of the mask */
-	int torn;	/* whether it is connected, and its peer, do not agree */
+	int torn;	/* connected, and no peer, or the reverse */
 };
 
 static bool check_state(const struct told *told, void *data)

@@ -545,7 +545,7 @@ struct reader {
 	pthread_t thread;
 	int fd;
 	int flags;
-	ssize_t got;		/* what recv() returned, or the negative errno */
+	ssize_t got;		/* by recv(), or the negative errno */
 };
 
 FIXTURE(fault)

@@ -31,7 +31,7 @@ static void fill_bytes(char *buf, size_t len, int id, size_t pos)
 		buf[i] = byte_at(id, pos + i);
 }
 
-/* How many bytes at @buf are those from @pos on of the one who sent the first */
+/* How many bytes at @buf are those from @pos on of who sent the first */
 static size_t match_bytes(const unsigned char *buf, size_t len, size_t pos)
 {
 	size_t i;

@@ -691,7 +691,8 @@ TEST_F(fault, listen_and_accept)
 
 TEST_F(fault, connect)
 {
-	walk(_metadata, &self->fault, variant->type, start_target, call_connect);
+	walk(_metadata, &self->fault, variant->type, start_target,
+	     call_connect);
 	expect_no_leak(_metadata);
 }
 
@@ -796,7 +797,8 @@ static long call_splice_out(struct round *round)
 TEST_F(fault, splice)
 {
 	walk(_metadata, &self->fault, variant->type, NULL, call_sendfile);
-	walk(_metadata, &self->fault, variant->type, start_pipe, call_splice_in);
+	walk(_metadata, &self->fault, variant->type, start_pipe,
+	     call_splice_in);
 	walk(_metadata, &self->fault, variant->type, start_large,
 	     call_splice_out);
 	expect_no_leak(_metadata);
