@@ -1430,7 +1430,8 @@ static void prepare(void)
 		   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	file = memfd_create("fuzz", 0);
 	if (shared == MAP_FAILED || buf == MAP_FAILED || file < 0 ||
-	    mprotect(buf + BUF_SIZE, BUF_SIZE, PROT_NONE) || ftruncate(file, 2 * BUF_SIZE))
+	    mprotect(buf + BUF_SIZE, BUF_SIZE, PROT_NONE) ||
+	    ftruncate(file, 2 * BUF_SIZE))
 		ksft_exit_fail_perror("memory");
 	for (i = 0; i < PIPES; i++)
 		if (pipe2(pipes[i], O_NONBLOCK))

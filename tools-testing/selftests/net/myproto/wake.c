@@ -592,7 +592,8 @@ TEST_F(readers, message_wakes_one)
 		ASSERT_TRUE(becomes_empty(self->fd[0]));
 		ASSERT_TRUE(workers_settle(self->worker, READERS));
 	}
-	EXPECT_GT(2 * FEW_ROUNDS, workers_switches(self->worker, READERS) - before);
+	EXPECT_GT(2 * FEW_ROUNDS,
+		  workers_switches(self->worker, READERS) - before);
 	for (i = 0; i < READERS; i++)
 		done += worker_done(&self->worker[i]);
 	EXPECT_EQ(FEW_ROUNDS, done);
@@ -720,7 +721,8 @@ TEST_F(senders, read_wakes_few)
 			TH_LOG("all sleep after message %d", i);
 		ASSERT_TRUE(workers_settle(self->worker, SENDERS));
 	}
-	EXPECT_GE(3 * FEW_ROUNDS, workers_switches(self->worker, SENDERS) - before);
+	EXPECT_GE(3 * FEW_ROUNDS,
+		  workers_switches(self->worker, SENDERS) - before);
 }
 
 /* Read one message, or all that a stream takes at a time. */
