@@ -6,8 +6,11 @@
 
 #include <linux/atomic.h>
 #include <linux/list.h>
+#include <linux/memcontrol.h>
 #include <linux/net.h>
 #include <linux/rhashtable-types.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/skbuff.h>
 #include <linux/types.h>
 #include <linux/uidgid.h>
@@ -525,9 +528,43 @@ void myproto_relay_del(wait_queue_entry_t *relay, struct sock *peer);
 int myproto_wait_room(struct sock *sk, struct sock *peer, long *timeo);
 void myproto_wake_room(struct sock *sk);
 #ifdef CONFIG_MEMCG
-struct mem_cgroup *myproto_charge_begin(const struct sock *sk,
-					const struct sock *peer, gfp_t *gfp);
-void myproto_charge_end(struct mem_cgroup *old);
+struct mem_cgroup *__myproto_charge_begin(const struct sock *peer, gfp_t *gfp);
+
+/**
+ * myproto_charge_begin - have the memory cgroup of a receiver pay
+ * @sk: who allocates
+ * @peer: the receiver
+ * @gfp: how to allocate, is stored here
+ *
+ * A receiver pays for what it is sent. The sender pays as long as @peer takes
+ * no more, for what it will hold while it waits, and until accept(), since
+ * there is no receiver yet. It does also where the memory controller does not
+ * know whose a socket is: with cgroup v1, or cgroup.memory=nosocket. A receiver
+ * in the root cgroup pays nothing.
+ *
+ * Context: Process context.
+ * Return: what to give to myproto_charge_end(), soon.
+ */
+static inline struct mem_cgroup *myproto_charge_begin(const struct sock *sk,
+						      const struct sock *peer,
+						      gfp_t *gfp)
+{
+	*gfp = sk->sk_allocation;
+	return mem_cgroup_sockets_enabled ?
+		__myproto_charge_begin(peer, gfp) : current->active_memcg;
+}
+
+/**
+ * myproto_charge_end - undo myproto_charge_begin()
+ * @old: what that returned
+ *
+ * Context: Process context.
+ */
+static inline void myproto_charge_end(struct mem_cgroup *old)
+{
+	if (mem_cgroup_sockets_enabled)
+		set_active_memcg(old);
+}
 #else
 static inline struct mem_cgroup *myproto_charge_begin(const struct sock *sk,
 						      const struct sock *peer,

@@ -308,29 +308,20 @@ void myproto_wake_room(struct sock *sk)
 
 #ifdef CONFIG_MEMCG
 /**
- * myproto_charge_begin - have the memory cgroup of a receiver pay
- * @sk: who allocates
+ * __myproto_charge_begin - do what myproto_charge_begin() says
  * @peer: the receiver
- * @gfp: how to allocate, is stored here
- *
- * A receiver pays for what it is sent. The sender pays as long as @peer takes
- * no more, for what it will hold while it waits, and until accept(), since
- * there is no receiver yet. It does also where the memory controller does not
- * know whose a socket is: with cgroup v1, or cgroup.memory=nosocket. A receiver
- * in the root cgroup pays nothing.
+ * @gfp: how to allocate, is changed here
  *
  * Context: Process context.
- * Return: what to give to myproto_charge_end(), soon.
+ * Return: see myproto_charge_begin().
  */
-struct mem_cgroup *myproto_charge_begin(const struct sock *sk,
-					const struct sock *peer, gfp_t *gfp)
+struct mem_cgroup *__myproto_charge_begin(const struct sock *peer, gfp_t *gfp)
 {
 	/* Pairs with smp_wmb() in myproto_accept(). */
 	bool accepted = smp_load_acquire(&peer->sk_socket);
 	/* Once it is set it stays as long as @peer. */
 	struct mem_cgroup *memcg = mem_cgroup_from_sk(peer);
 
-	*gfp = sk->sk_allocation;
 	if (!accepted || !myproto_rx_takes(peer))
 		return current->active_memcg;
 
@@ -339,21 +330,9 @@ struct mem_cgroup *myproto_charge_begin(const struct sock *sk,
 		*gfp = (*gfp & ~__GFP_RETRY_MAYFAIL) | __GFP_NORETRY;
 		return set_active_memcg(memcg);
 	}
-	if (mem_cgroup_sockets_enabled &&
-	    cgroup_subsys_on_dfl(memory_cgrp_subsys))
+	if (cgroup_subsys_on_dfl(memory_cgrp_subsys))
 		*gfp &= ~__GFP_ACCOUNT;
 	return current->active_memcg;
-}
-
-/**
- * myproto_charge_end - undo myproto_charge_begin()
- * @old: what that returned
- *
- * Context: Process context.
- */
-void myproto_charge_end(struct mem_cgroup *old)
-{
-	set_active_memcg(old);
 }
 #endif
 
