@@ -518,8 +518,10 @@ int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb,
 	if (!err && peer->sk_type != SOCK_STREAM)
 		reason = sk_filter_reason(peer, skb);
 	if (!err && !reason) {
-		cred = myproto_send_cred(sk, peer, scm);
-		myproto_skb_set_cred(skb, &cred);
+		if (scm || myproto_wants_cred(sk, peer)) {
+			cred = myproto_send_cred(sk, peer, scm);
+			myproto_skb_set_cred(skb, &cred);
+		}
 		sock_skb_set_dropcount(peer, skb);
 		atomic_add(skb->truesize, &peer->sk_rmem_alloc);
 		myproto_rx_count(peer, skb->len);
