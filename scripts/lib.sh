@@ -205,7 +205,7 @@ has_work() {
 # The patch files in order.
 series() {
 	[ -s "$top/series" ] || die "the file series is missing or empty; git checkout series brings it back"
-	sed "s|^|$top/patches/|" "$top/series"
+	sed "/^#/d; s|^|$top/patches/|" "$top/series"
 }
 # patches_id [-w]: of their contents and order.
 patches_id() { series | xargs cat "$top/series" | kgit hash-object "$@" --stdin; }
@@ -217,13 +217,36 @@ apply_series() {
 	kgit -C "$tree" am -q --committer-date-is-author-date "${patches[@]}" >"$log" 2>&1 && return
 	at=$(cat "$(kgit -C "$tree" rev-parse --path-format=absolute --git-path rebase-apply/next)")
 	kgit -C "$tree" am --abort
-	die "$(sed -n "${at}p" "$top/series") does not apply to Linux $(version "$tree"); the tree is left without the series, use KERNEL= with a v7.3 tree or rebase the series ($log says more)"
+	die "${patches[at - 1]##*/} does not apply to Linux $(version "$tree"); the tree is left without the series, use KERNEL= with a v7.3 tree or rebase the series ($log says more)"
 }
 
 # version TREE: of the kernel there.
 version() {
 	awk -F' = ' '/^(VERSION|PATCHLEVEL|SUBLEVEL) =/ { v = v s $2; s = "." }
 		/^EXTRAVERSION =/ { print v $2; exit }' "$1/Makefile"
+}
+
+# keep_parts: names of patches, with the line "# part ..." of series before the
+# patch that it is before there, whatever number that has now.
+keep_parts() {
+	awk -v old="$top/series" '
+		BEGIN {
+			while ((getline line < old) > 0)
+				if (line ~ /^#/)
+					part = line
+				else if (part) {
+					first[substr(line, 5)] = part
+					part = ""
+				}
+		}
+		substr($0, 5) in first { print first[substr($0, 5)]; delete first[substr($0, 5)] }
+		{ print }
+		END {
+			for (name in first) {
+				print "error: series has \"" first[name] "\" before " name ", which is no more; move that line by hand" >"/dev/stderr"
+				exit 1
+			}
+		}'
 }
 
 # export_series TREE TO: write patches/, series and the source folders of
@@ -233,7 +256,7 @@ export_series() {
 	base=$(kgit -C "$linux" rev-parse "$ref_base")
 	kgit -C "$tree" format-patch -q -o "$to/patches" --subject-prefix='PATCH net-next' -n \
 		--zero-commit --no-signature --abbrev=12 "$base..HEAD"
-	(cd "$to/patches" && ls) >"$to/series"
+	(cd "$to/patches" && ls) | keep_parts >"$to/series"
 	export_folder "$tree" "$to/net-myproto" 2 net/myproto
 	# Of these the series' own files only: what it changes is in the patches.
 	export_new "$tree" "$to/include-uapi" 2 include/uapi
@@ -253,9 +276,8 @@ exported=(patches series net-myproto include-uapi Documentation tools-testing)
 
 # series_faults FOLDER: what a series must not have, one fault a line.
 series_faults() {
-	local number
-	number=$(find "$1" -name '*.patch' | wc -l)
-	[ "$number" -le 15 ] || echo "$number patches, netdev takes at most 15: squash some"
+	awk '/^#/ { part = $0; n = 0; next }
+		++n == 16 { print "\"" part "\" has more than 15 patches, netdev takes no more: squash some" }' "$1/../series"
 	grep -l '^Signed-off-by:' "$1"/*.patch | sed 's|.*/||; s|$|: has a Signed-off-by, which only the submitter may add|' || :
 	grep -lE '^Subject: .*(fixup|squash|amend)!' "$1"/*.patch |
 		sed 's|.*/||; s|$|: not squashed yet (git rebase -i --autosquash)|' || :

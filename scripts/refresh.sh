@@ -32,5 +32,5 @@ done
 git_linux update-ref "$ref_exported" HEAD
 git_linux update-ref "$ref_patches" "$(cd "$linux" && patches_id -w)"
 rm -rf "$new"
-say "patches/: $(wc -l <"$top/series") patches"
+say "patches/: $(series | wc -l) patches"
 [ -z "$(git -C "$top" status --porcelain -- "${exported[@]}" 2>/dev/null)" ] || git -C "$top" status --short -- "${exported[@]}"
