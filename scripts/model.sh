@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# make model: search the model of waiting and waking (model/README.md) in all
-# its configurations. Of the old code the search has to find its three faults, of
-# the new one it must find none, and in each mutation of that an error.
+# make model: search the models of waiting and waking and of connecting
+# (model/README.md) in all their configurations. Of the old code the search has to
+# find its three faults, of the new one it must find none, and in each mutation of
+# that an error.
 . "$(dirname "$0")/lib.sh"
 rm -f "$build/results/model"
 need spin gcc libc6-dev
@@ -13,7 +14,9 @@ mkdir -p "$out"
 
 # case NAME WANT MODEL MACRO...: WANT is "none", or what the error found must be
 # about: "sleeps" for somebody who sleeps though there is something to do,
-# "wake-ups" for more of them than the bound.
+# "wake-ups" for more of them than the bound. Of connecting: "order" of arrival,
+# "backlog" for more connections than it allows, "once" for what is done twice or
+# never to a reference or a child, "answer" for one that is not true yet.
 cases=()
 case_() { cases+=("$*"); }
 
@@ -86,6 +89,50 @@ case_ rcvbuf-without-data_ready sleeps new STREAM NS=1 NPI=1 C=2 SENDS=4 LOWAT=4
 case_ lowat-without-data_ready sleeps new STREAM NS=1 NPI=1 SENDS=4 LOWAT=4 SETLOWAT=1 MUT_SETREAD
 case_ close-without-room_wait sleeps new NS=3 S2=1 NR=1 READS=1 SENDS=1 SHUT=3 MUT_SHUT_ROOM
 
+# Connecting: threads and pollers in connect(), threads and pollers in accept()
+case_ connect none connect NB=2 NA=1 ACCEPTS=2
+case_ connect-three none connect NB=3 NA=1 ACCEPTS=2
+case_ connect-bound none connect NB=2 NA=2 FILLED=1 BOUND
+case_ connect-interrupted none connect NB=2 NA=1 ACCEPTS=2 SIG=0
+case_ connect-two-threads none connect NB=1 TWO NA=1 FILLED=1 ACCEPTS=2
+case_ connect-poller none connect NB=1 NP=1 NA=1 ACCEPTS=2
+case_ connect-pollers-edge none connect NP=2 ET=1 NA=1 FILLED=1 ACCEPTS=2
+case_ connect-closed none connect NB=1 NQ=1 NA=1 FILLED=1 ACCEPTS=2
+case_ connect-ended none connect NB=2 NA=1 FILLED=1 ACCEPTS=2 KILL
+case_ connect-ended-again none connect NB=1 NP=1 NA=1 FILLED=1 KILL TRIES=2
+case_ accept-interrupted none connect NB=1 NA=2 FILLED=1 SIG=3
+case_ accept-poller none connect NB=2 FILLED=1 LPOLL
+case_ accept-poller-exclusive none connect NB=2 NA=1 FILLED=1 LPOLL_EXCL
+# listen() again, shutdown(), close() and SOCK_DESTROY of the listener
+case_ listen-more none connect NB=3 FILLED=1 LISTEN=1
+case_ listen-more-bound none connect NB=2 NA=1 FILLED=1 LISTEN=1 BOUND
+case_ listen-less none connect NB=2 NA=1 FILLED=1 BACKLOG=1 LISTEN=0 ACCEPTS=2
+case_ listener-shut none connect NB=2 NA=1 FILLED=1 LSHUT
+case_ listener-shut-poller none connect NB=2 FILLED=1 LPOLL LSHUT
+case_ listener-shut-both none connect NB=1 NP=1 FILLED=1 LSHUT KILL
+case_ listener-shut-listens none connect NB=2 FILLED=1 LSHUT LISTEN=1
+case_ listener-closed none connect NB=2 NA=1 LCLOSE TRIES=2
+case_ listener-closed-both none connect NB=1 NQ=1 FILLED=1 LCLOSE
+case_ listener-aborted none connect NB=2 NA=1 FILLED=1 LABORT
+case_ listener-aborted-listens none connect NB=2 FILLED=1 LABORT LISTEN=0
+case_ listener-shut-other none connect NB=1 FILLED=1 LSHUT TRIES=2 AGAIN_AT=1 SIG=0
+
+# Mutations of it
+case_ conn_admitted-without-data_ready sleeps connect NB=2 NA=2 MUT_NO_DATA_READY
+case_ conn_admitted-wakes-all wake-ups connect NB=2 NA=1 FILLED=1 BOUND MUT_HERD
+case_ conn_admit-without-backlog backlog connect NB=2 NA=1 FILLED=1 BACKLOG=1 LISTEN=0 MUT_PLACE
+case_ conn_state-without-peer answer connect NB=1 NA=1 FILLED=1 SIG=0 MUT_STATE
+case_ conn_begin-overtakes order connect NB=2 FILLED=1 LISTEN=1 MUT_OVERTAKE
+case_ conn_check-before-conn_register sleeps connect NB=1 NA=1 FILLED=1 MUT_CHECK_FIRST
+case_ conn_end-state-first once connect NB=1 FILLED=1 LSHUT TRIES=2 AGAIN_AT=1 SIG=0 MUT_STATE_EARLY
+case_ conn_end-error-late answer connect NP=1 FILLED=1 LSHUT MUT_ERR_LATE
+case_ conn_poll-error-first answer connect NP=1 FILLED=1 LSHUT MUT_POLL_ERR
+case_ conn_cancel-without-second-look once connect NB=1 NQ=1 NA=1 FILLED=1 MUT_CANCEL
+case_ conn_refuse-from-private-list once connect NB=1 NQ=1 FILLED=1 LCLOSE MUT_PRIVATE
+case_ listener-shut-without-conn_refuse sleeps connect NB=1 FILLED=1 LSHUT MUT_REFUSE
+case_ listen-without-conn_admit sleeps connect NB=2 FILLED=1 LISTEN=1 MUT_LISTEN
+case_ connect-one-queue-exclusive order connect NB=2 NA=1 FILLED=1 ACCEPTS=2 MUT_SHARED
+
 # search NAME WANT MODEL MACRO...: a folder for each, with the trail in it
 search() {
 	local name=$1 want=$2 model=$3 macros=("${@:4}") folder=$out/$1 verdict states
@@ -104,6 +151,14 @@ search() {
 			:
 		elif grep -q 'pan:1: assertion violated \((nwake\|0\|((.*!=6)\|(sendshut\|sendshut\)' log; then
 			verdict=wake-ups
+		elif grep -q 'pan:1: assertion violated few_wakeups' log; then
+			verdict=wake-ups
+		elif grep -q 'pan:1: assertion violated in_order' log; then
+			verdict=order
+		elif grep -q 'pan:1: assertion violated \(once\|answer\)' log; then
+			verdict=$(sed -nE 's/^pan:1: assertion violated (once|answer).*/\1/p' log)
+		elif grep -q 'pan:1: assertion violated place' log; then
+			verdict=backlog
 		elif grep -q 'assertion violated *!(\|pan:1: invalid end state' log; then
 			verdict=sleeps
 		elif grep -q 'errors: 0' log; then
@@ -120,7 +175,7 @@ search() {
 	else
 		case $verdict in
 		none) verdict="no error found, expected: $want" ;;
-		sleeps | wake-ups) verdict="error ($verdict); sh $folder/replay shows the way to it" ;;
+		sleeps | wake-ups | order | backlog | once | answer) verdict="error ($verdict); sh $folder/replay shows the way to it" ;;
 		esac
 		echo "not ok - $name: $verdict$states" >"$out/$name.result"
 	fi
