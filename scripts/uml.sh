@@ -2,7 +2,8 @@
 # uml.sh KERNEL NAME COMMAND...: boot build/uml-KERNEL, run COMMAND in it as
 # root, show what it prints and return what it returns. build/logs/NAME.out has
 # the output, NAME.dmesg the kernel's log; a splat there is a failure. MEM=2G and
-# CPUS=1 are for other than 1G of memory and 2 processors.
+# CPUS=1 are for other than 1G of memory and 2 processors, LSM=smack for a kernel
+# with that security module.
 . "$(dirname "$0")/guest.sh"
 kernel=$build/uml-$1
 memory=${MEM:-1G}
@@ -20,7 +21,7 @@ uml_memory $((${memory%G} * 1024)) "$work"
 start() {
 	"$kernel/linux" mem="$memory" ncpus="${CPUS:-2}" seccomp=on uml_dir="$work/" \
 		rootfstype=hostfs rootflags=/ ro init="$top/scripts/guest-init.sh" \
-		con=null con0=null,fd:1 ssl=null ssl0=null,fd:2 console=ttyS0 ignore_loglevel kmemleak=$kmemleak nohz=off highres=off \
+		con=null con0=null,fd:1 ssl=null ssl0=null,fd:2 console=ttyS0 ignore_loglevel kmemleak=$kmemleak nohz=off highres=off ${LSM:+lsm=$LSM} \
 		MYPROTO_RUN="$work" MYPROTO_MODULES="$kernel/modroot" \
 		MYPROTO_CONSOLE=/dev/tty0 MYPROTO_END=0x4321fedc \
 		</dev/null >"$work/console" 2>"$dmesg" &
