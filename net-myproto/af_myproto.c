@@ -6,6 +6,7 @@
 #include <linux/module.h>
 #include <linux/myproto.h>
 #include <linux/net.h>
+#include <linux/uio.h>
 #include <net/net_namespace.h>
 #include <net/sock.h>
 #include <net/tcp_states.h>
@@ -84,17 +85,55 @@ static int myproto_compat_ioctl(struct socket *sock, unsigned int cmd,
 }
 #endif
 
-/* The family has no options of its own, and SOL_SOCKET never gets here. */
+/* A message has its length: it is bytes that a reader wants to know of. */
+static int myproto_set_inq(struct sock *sk, sockptr_t optval,
+			   unsigned int optlen)
+{
+	int val;
+
+	if (sk->sk_type != SOCK_STREAM)
+		return -ENOPROTOOPT;
+	if (optlen != sizeof(val))
+		return -EINVAL;
+	if (copy_from_sockptr(&val, optval, sizeof(val)))
+		return -EFAULT;
+	if (val < 0 || val > 1)
+		return -EINVAL;
+
+	WRITE_ONCE(myproto_sk(sk)->inq, val);
+	return 0;
+}
+
+/* Those of SOL_SOCKET come here because of SOCK_CUSTOM_SOCKOPT. */
 static int myproto_setsockopt(struct socket *sock, int level, int optname,
 			      sockptr_t optval, unsigned int optlen)
 {
-	return -ENOPROTOOPT;
+	if (level != SOL_SOCKET)
+		return -ENOPROTOOPT;
+	if (optname == SO_INQ)
+		return myproto_set_inq(sock->sk, optval, optlen);
+	return sock_setsockopt(sock, level, optname, optval, optlen);
 }
 
+/* SOL_SOCKET never gets here. */
 static int myproto_getsockopt(struct socket *sock, int level, int optname,
 			      sockopt_t *opt)
 {
-	return -ENOPROTOOPT;
+	struct sock *sk = sock->sk;
+	int val;
+
+	if (level != SOL_MYPROTO || optname != MYPROTO_MESSAGE_MAX ||
+	    sk->sk_type == SOCK_STREAM)
+		return -ENOPROTOOPT;
+	if (opt->optlen < (int)sizeof(val))
+		return -EINVAL;
+
+	val = myproto_message_max(sk);
+	if (val < 0)
+		return val;
+	opt->optlen = sizeof(val);
+	return copy_to_iter_full(&val, sizeof(val), &opt->iter_out) ?
+		0 : -EFAULT;
 }
 
 static const struct proto_ops myproto_stream_ops = {
@@ -198,6 +237,9 @@ static void myproto_sk_init(struct sock *sk)
 	struct myproto_sock *msk = myproto_sk(sk);
 
 	INIT_LIST_HEAD(&msk->accept_queue);
+	INIT_LIST_HEAD(&msk->connect_queue);
+	msk->listener = NULL;
+	msk->child = NULL;
 	init_waitqueue_head(&msk->room_wait);
 	myproto_relay_init(&msk->room_relay, sk);
 
@@ -272,6 +314,8 @@ static int myproto_create(struct net *net, struct socket *sock, int protocol,
 	sock_set_flag(sk, SOCK_RCU_FREE);
 	myproto_sk_init(sk);
 	sock->ops = ops;
+	/* For SO_INQ */
+	set_bit(SOCK_CUSTOM_SOCKOPT, &sock->flags);
 	return 0;
 }
 
@@ -286,33 +330,32 @@ static int __net_init myproto_net_init(struct net *net)
 	struct myproto_net *mnet = myproto_net(net);
 	int err;
 
-	mnet->default_channel = MYPROTO_CHANNEL_DEFAULT;
 	mnet->unprivileged_start = MYPROTO_UNPRIVILEGED_START;
-	err = myproto_sysctl_register(net);
+	err = myproto_sockets_init(net);
 	if (err)
 		return err;
 
-	err = myproto_stat_register(net);
+	err = myproto_sysctl_register(net);
 	if (err)
-		goto err_sysctl;
+		goto err_sockets;
 
 	err = myproto_proc_register(net);
 	if (err)
-		goto err_stat;
+		goto err_sysctl;
 	return 0;
 
-err_stat:
-	myproto_stat_unregister(net);
 err_sysctl:
 	myproto_sysctl_unregister(net);
+err_sockets:
+	myproto_sockets_exit(net);
 	return err;
 }
 
 static void __net_exit myproto_net_exit(struct net *net)
 {
 	myproto_proc_unregister(net);
-	myproto_stat_unregister(net);
 	myproto_sysctl_unregister(net);
+	myproto_sockets_exit(net);
 }
 
 static struct pernet_operations myproto_net_ops = {
@@ -326,7 +369,6 @@ static int __init myproto_init(void)
 {
 	int err;
 
-	myproto_sockets_init();
 	err = myproto_channel_init();
 	if (err)
 		return err;
@@ -339,16 +381,13 @@ static int __init myproto_init(void)
 	if (err)
 		goto err_pernet;
 
-	myproto_drop_init();
-
 	/* Last, because from here on there can be sockets. */
 	err = sock_register(&myproto_family);
 	if (err)
-		goto err_drop;
+		goto err_proto;
 	return 0;
 
-err_drop:
-	myproto_drop_exit();
+err_proto:
 	proto_unregister(&myproto_proto);
 err_pernet:
 	unregister_pernet_subsys(&myproto_net_ops);
@@ -360,7 +399,6 @@ err_channel:
 static void __exit myproto_exit(void)
 {
 	sock_unregister(PF_MYPROTO);
-	myproto_drop_exit();
 	proto_unregister(&myproto_proto);
 	unregister_pernet_subsys(&myproto_net_ops);
 	myproto_channel_exit();

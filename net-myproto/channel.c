@@ -11,6 +11,7 @@
 #include <linux/rhashtable.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/string.h>
 #include <kunit/static_stub.h>
 #include <kunit/visibility.h>
 #include <net/net_namespace.h>
@@ -90,11 +91,12 @@ void myproto_channel_exit(void)
 /**
  * myproto_addr_channel - check an address from user space
  * @addr: the address
- * @addr_len: its length in bytes; what is beyond struct sockaddr_my is ignored
+ * @addr_len: its length in bytes
  * @channel: where to store the channel
  *
  * Context: Any.
- * Return: 0, -EINVAL when the address is too short or its pad is not zero, or
+ * Return: 0, -EINVAL when the address is too short, or when its pad or what is
+ * beyond struct sockaddr_my is not zero, so that it can get a meaning, or
  * -EAFNOSUPPORT when it is of another family.
  */
 int myproto_addr_channel(const struct sockaddr_unsized *addr, int addr_len,
@@ -106,13 +108,33 @@ int myproto_addr_channel(const struct sockaddr_unsized *addr, int addr_len,
 		return -EINVAL;
 	if (smy->smy_family != AF_MYPROTO)
 		return -EAFNOSUPPORT;
-	if (smy->__smy_pad)
+	if (smy->__smy_pad ||
+	    memchr_inv(smy + 1, 0, addr_len - sizeof(*smy)))
 		return -EINVAL;
 
 	*channel = smy->smy_channel;
 	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(myproto_addr_channel);
+
+/**
+ * myproto_addr_peer - check an address to connect or to send to
+ * @addr: the address
+ * @addr_len: its length in bytes
+ * @channel: where to store the channel
+ *
+ * Nobody has channel 0: it is in an address that was not filled in.
+ *
+ * Context: Any.
+ * Return: 0, -EINVAL when the channel is 0, or see myproto_addr_channel().
+ */
+int myproto_addr_peer(const struct sockaddr_unsized *addr, int addr_len,
+		      u32 *channel)
+{
+	int err = myproto_addr_channel(addr, addr_len, channel);
+
+	return !err && *channel == MYPROTO_CHANNEL_ANY ? -EINVAL : err;
+}
 
 /* Insert @msk, with @bound set. Returns what the table says. */
 VISIBLE_IF_KUNIT int myproto_table_insert(struct myproto_sock *msk)
@@ -238,7 +260,7 @@ int myproto_channel_autobind(struct sock *sk, u32 channel)
 /**
  * myproto_channel_lookup - find the socket that is bound to a channel
  * @net: the network namespace
- * @channel: the channel; MYPROTO_CHANNEL_ANY stands for the default channel
+ * @channel: the channel
  *
  * Context: Any.
  * Return: the socket, with a reference for the caller, or NULL. It may be
@@ -248,7 +270,7 @@ struct sock *myproto_channel_lookup(const struct net *net, u32 channel)
 {
 	const struct myproto_key key = {
 		.net		= net,
-		.channel	= channel ? : myproto_default_channel(net),
+		.channel	= channel,
 	};
 	struct myproto_sock *msk;
 

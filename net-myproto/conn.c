@@ -8,6 +8,7 @@
 #include <linux/net.h>
 #include <linux/poll.h>
 #include <linux/sched/signal.h>
+#include <linux/security.h>
 #include <linux/wait.h>
 #include <net/sock.h>
 #include <net/tcp_states.h>
@@ -15,48 +16,16 @@
 #include "myproto.h"
 #include "trace.h"
 
-/**
- * myproto_listen - listen(2)
- * @sock: a socket that is not connected; if unbound, it gets the default
- *	channel of its network namespace
- * @backlog: when more connections than that wait for accept(), connect() waits
- *
- * Context: Process context. May sleep.
- * Return: 0, -EINVAL when the socket is connected, or what bind() says.
+/* The state of @sk, model: conn_state. While accept() at the other end connects
+ * it, it still is connecting until it has its peer, which is set last.
  */
-int myproto_listen(struct socket *sock, int backlog)
+static int myproto_conn_state(const struct sock *sk)
 {
-	struct sock *sk = sock->sk;
-	int err;
+	/* Whoever sees that a connect() has ended sees the error. */
+	int state = smp_load_acquire(&sk->sk_state);
 
-	lock_sock(sk);
-	err = -EINVAL;
-	if (sk->sk_state != TCP_CLOSE && sk->sk_state != TCP_LISTEN)
-		goto out;
-
-	err = myproto_channel_autobind(sk,
-				       myproto_default_channel(sock_net(sk)));
-	if (err)
-		goto out;
-
-	/* For those who connect */
-	myproto_set_peercred(sk);
-
-	spin_lock(&sk->sk_receive_queue.lock);
-	/* It may have been shut down or aborted before. */
-	WRITE_ONCE(sk->sk_shutdown, 0);
-	WRITE_ONCE(sk->sk_err, 0);
-	myproto_sk(sk)->aborted = false;
-	WRITE_ONCE(sk->sk_max_ack_backlog, backlog);
-	WRITE_ONCE(sk->sk_state, TCP_LISTEN);
-	spin_unlock(&sk->sk_receive_queue.lock);
-
-	/* The backlog may be longer than it was. */
-	wake_up_interruptible_all(&myproto_sk(sk)->room_wait);
-out:
-	release_sock(sk);
-	trace_myproto_listen(sk, backlog, err);
-	return err;
+	return state == TCP_ESTABLISHED && !myproto_peer(sk) ?
+	       TCP_SYN_SENT : state;
 }
 
 /* Make @sk an end of a connection, with a reference to the other end that it
@@ -70,10 +39,10 @@ static void myproto_establish(struct sock *sk, struct sock *peer)
 	rcu_assign_pointer(myproto_sk(sk)->peer, peer);
 }
 
-/* Whether @listener has room for one more connection. Returns 0, -EAGAIN when
- * the backlog is full, -ECONNREFUSED when it does not listen, and -ESTALE when
- * it is being closed, so that another socket may have its channel by now.
- * Called with its queue lock held.
+/* Whether connect() can go to @listener. Returns 0, -EINPROGRESS when the
+ * backlog is full or others wait for a place already, -ECONNREFUSED when it
+ * does not listen, and -ESTALE when it is being closed, so that another socket
+ * may have its channel by now. Called with its queue lock held.
  */
 static int myproto_listener_state(const struct sock *listener)
 {
@@ -82,132 +51,352 @@ static int myproto_listener_state(const struct sock *listener)
 	if (READ_ONCE(listener->sk_state) != TCP_LISTEN ||
 	    listener->sk_shutdown & RCV_SHUTDOWN)
 		return -ECONNREFUSED;
-	return sk_acceptq_is_full(listener) ? -EAGAIN : 0;
+	if (sk_acceptq_is_full(listener) ||
+	    !list_empty(&myproto_sk(listener)->connect_queue))
+		return -EINPROGRESS;
+	return 0;
 }
 
-/* The same for who does not hold the lock. Who makes room takes it first and
- * looks for sleepers after.
+/* Connect @sk with @child and leave @child, with the caller's reference to it,
+ * to @listener's accept(), model: conn_queue. Called with the queue lock of
+ * @listener held.
  */
-static int myproto_listener_look(struct sock *listener)
+static void myproto_queue_child(struct sock *sk, struct sock *child,
+				struct sock *listener)
 {
-	int err;
-
-	spin_lock(&listener->sk_receive_queue.lock);
-	err = myproto_listener_state(listener);
-	spin_unlock(&listener->sk_receive_queue.lock);
-	return err;
+	myproto_copy_peercred(sk, listener);
+	myproto_establish(child, sk);
+	myproto_establish(sk, child);
+	list_add_tail(&myproto_sk(child)->room_relay.entry,
+		      &myproto_sk(listener)->accept_queue);
+	sk_acceptq_added(listener);
 }
 
-/* Connect @sk with @child and leave @child to @listener's accept().
- *
- * Called with the socket lock of @sk held. On success the queue owns the
- * caller's reference to @child. Otherwise see myproto_listener_state().
+/* Have @sk wait at @listener until there is a place for @child. Called with the
+ * queue lock of @listener held, whose queue gets a reference to @sk, and the
+ * caller's to @child.
  */
-static int myproto_queue_child(struct sock *sk, struct sock *child,
-			       struct sock *listener)
+static void myproto_queue_connecting(struct sock *sk, struct sock *child,
+				     struct sock *listener)
 {
-	struct myproto_sock *mlistener = myproto_sk(listener);
-	int err;
+	struct myproto_sock *msk = myproto_sk(sk);
 
-	spin_lock(&listener->sk_receive_queue.lock);
-	err = myproto_listener_state(listener);
-	if (!err) {
-		myproto_copy_peercred(sk, listener);
-		myproto_establish(child, sk);
-		myproto_establish(sk, child);
-		list_add_tail(&myproto_sk(child)->room_relay.entry,
-			      &mlistener->accept_queue);
-		sk_acceptq_added(listener);
-	}
-	spin_unlock(&listener->sk_receive_queue.lock);
-	return err;
+	sock_hold(sk);
+	msk->child = child;
+	list_add_tail(&msk->room_relay.entry,
+		      &myproto_sk(listener)->connect_queue);
+	WRITE_ONCE(sk->sk_state, TCP_SYN_SENT);
+	WRITE_ONCE(msk->listener, listener);
 }
 
-/* Sleep until @listener may have room for one more connection, and return what
- * is left of @timeo.
- */
-static long myproto_wait_backlog(struct sock *listener, long timeo)
-{
-	struct myproto_sock *mlistener = myproto_sk(listener);
-	DEFINE_WAIT(wait);
-
-	prepare_to_wait_exclusive(&mlistener->room_wait, &wait,
-				  TASK_INTERRUPTIBLE);
-	if (myproto_listener_look(listener) == -EAGAIN)
-		timeo = schedule_timeout(timeo);
-	finish_wait(&mlistener->room_wait, &wait);
-
-	/* One is woken for each place, and whether the caller takes it he
-	 * cannot tell before he has the socket lock, which may take long.
-	 */
-	if (myproto_listener_look(listener) != -EAGAIN)
-		wake_up_interruptible(&mlistener->room_wait);
-	return timeo;
-}
-
-/* Whether @sk is such that it can be connected. Called with its socket lock
+/* Undo it, and return the child. Called with the queue lock of the listener
  * held.
  */
-static int myproto_connect_check(const struct sock *sk)
+static struct sock *myproto_dequeue_connecting(struct sock *sk)
 {
-	switch (sk->sk_state) {
-	case TCP_CLOSE:
-		return 0;
-	case TCP_LISTEN:
-		return -EINVAL;
-	default:
-		return -EISCONN;
-	}
+	struct myproto_sock *msk = myproto_sk(sk);
+	struct sock *child = msk->child;
+
+	msk->child = NULL;
+	/* Pairs with smp_load_acquire() in myproto_connect_cancel(). */
+	smp_store_release(&msk->listener, NULL);
+	return child;
 }
 
-/* Connect @sk to @listener, unless the backlog is full. The other end is made
- * anew each time, with the options that @listener has now. Called with the
- * socket lock of @sk held.
+/* If @listener has a place, complete the connect() that has waited longest for
+ * one, model: conn_admit. Returns the socket, with a reference, for
+ * myproto_admitted(), or NULL. Called with the queue lock of @listener held.
  */
-static int myproto_connect_child(struct sock *sk, struct sock *listener)
+static struct sock *myproto_admit_locked(struct sock *listener)
+{
+	struct myproto_sock *msk;
+
+	if (sk_acceptq_is_full(listener))
+		return NULL;
+	msk = list_first_entry_or_null(&myproto_sk(listener)->connect_queue,
+				       struct myproto_sock, room_relay.entry);
+	if (!msk)
+		return NULL;
+
+	/* First, for it is a relay of the connected socket. */
+	list_del_init(&msk->room_relay.entry);
+	myproto_queue_child(&msk->sk, msk->child, listener);
+	/* Whoever finds that it does not wait sees that it is connected. */
+	myproto_dequeue_connecting(&msk->sk);
+	return &msk->sk;
+}
+
+/* Tell both sides that @sk, if it is not NULL, has been connected, model:
+ * conn_admitted.
+ */
+static void myproto_admitted(struct sock *listener, struct sock *sk)
+{
+	if (!sk)
+		return;
+
+	listener->sk_data_ready(listener);
+	sk->sk_state_change(sk);
+	sk_wake_async(sk, SOCK_WAKE_IO, POLL_OUT);
+	sock_put(sk);
+}
+
+/* If @listener has a place, give it to the connect() that has waited longest
+ * for one. Returns whether there was one.
+ */
+static bool myproto_admit(struct sock *listener)
+{
+	struct sock *sk;
+
+	spin_lock(&listener->sk_receive_queue.lock);
+	sk = myproto_admit_locked(listener);
+	spin_unlock(&listener->sk_receive_queue.lock);
+	myproto_admitted(listener, sk);
+	return sk;
+}
+
+/**
+ * myproto_listen - listen(2)
+ * @sock: a socket that is not connected; if unbound, it gets
+ *	MYPROTO_CHANNEL_DEFAULT
+ * @backlog: when more connections than that wait for accept(), connect() waits
+ *
+ * Context: Process context. May sleep.
+ * Return: 0, -EINVAL when the socket is connected, what bind() says, or
+ * -ENOMEM.
+ */
+int myproto_listen(struct socket *sock, int backlog)
+{
+	struct sock *sk = sock->sk;
+	int err, state;
+
+	lock_sock(sk);
+	err = -EINVAL;
+	state = myproto_conn_state(sk);
+	if (state != TCP_CLOSE && state != TCP_LISTEN)
+		goto out;
+
+	err = myproto_channel_autobind(sk, MYPROTO_CHANNEL_DEFAULT);
+	if (err)
+		goto out;
+
+	/* For those who connect */
+	err = myproto_set_peercred(sk);
+	if (err)
+		goto out;
+
+	/* model: listen_set. It may have been shut down or aborted before. */
+	spin_lock(&sk->sk_receive_queue.lock);
+	WRITE_ONCE(sk->sk_shutdown, 0);
+	WRITE_ONCE(sk->sk_err, 0);
+	myproto_sk(sk)->aborted = false;
+	WRITE_ONCE(sk->sk_max_ack_backlog, backlog);
+	WRITE_ONCE(sk->sk_state, TCP_LISTEN);
+	spin_unlock(&sk->sk_receive_queue.lock);
+
+	/* The backlog may be longer than it was. */
+	while (myproto_admit(sk))
+		cond_resched();
+out:
+	release_sock(sk);
+	trace_myproto_listen(sk, backlog, err);
+	return err;
+}
+
+/* End a connect() that waits: @sk is as it was before, with @err to tell,
+ * model: conn_end. Returns the child, for myproto_connect_ended(). Called with
+ * the queue lock of the listener held.
+ */
+static struct sock *myproto_connect_end(struct sock *sk, int err)
+{
+	struct sock *child;
+
+	list_del_init(&myproto_sk(sk)->room_relay.entry);
+	child = myproto_dequeue_connecting(sk);
+	WRITE_ONCE(sk->sk_err, err);
+	/* Last: from here on connect() and listen() may begin anew. Pairs with
+	 * smp_load_acquire() in myproto_conn_state().
+	 */
+	smp_store_release(&sk->sk_state, TCP_CLOSE);
+	return child;
+}
+
+/* Tell @sk that its connect() has ended, and give up what the queue had,
+ * model: conn_ended.
+ */
+static void myproto_connect_ended(struct sock *sk, struct sock *child)
+{
+	sk_error_report(sk);
+	myproto_close(child, false);
+	sock_put(sk);
+}
+
+/* End every connect() that waits at @listener, unless it listens again, model:
+ * conn_refuse.
+ */
+static void myproto_refuse(struct sock *listener)
+{
+	struct list_head *queue = &myproto_sk(listener)->connect_queue;
+	struct sock *child = NULL;
+	struct myproto_sock *msk;
+
+	do {
+		spin_lock(&listener->sk_receive_queue.lock);
+		msk = list_first_entry_or_null(queue, struct myproto_sock,
+					       room_relay.entry);
+		if (msk && myproto_listener_state(listener) == -EINPROGRESS)
+			msk = NULL;
+		if (msk)
+			child = myproto_connect_end(&msk->sk, ECONNREFUSED);
+		spin_unlock(&listener->sk_receive_queue.lock);
+		if (msk)
+			myproto_connect_ended(&msk->sk, child);
+		cond_resched();
+	} while (msk);
+}
+
+/* End the connect() of @sk if it waits, with @err to tell, model: conn_cancel.
+ * Returns whether it did. If not, it has been completed or refused, or there is
+ * none.
+ */
+static bool myproto_connect_cancel(struct sock *sk, int err)
+{
+	struct myproto_sock *msk = myproto_sk(sk);
+	struct sock *listener, *child = NULL;
+
+	/* It is freed by RCU, and no connect() waits there any more by then. */
+	rcu_read_lock();
+	/* Pairs with smp_store_release() in myproto_dequeue_connecting(). */
+	listener = smp_load_acquire(&msk->listener);
+	if (listener) {
+		spin_lock(&listener->sk_receive_queue.lock);
+		if (READ_ONCE(msk->listener) == listener)
+			child = myproto_connect_end(sk, err);
+		spin_unlock(&listener->sk_receive_queue.lock);
+	}
+	rcu_read_unlock();
+
+	if (child)
+		myproto_connect_ended(sk, child);
+	return child;
+}
+
+/* Whether @sk may be connected with @child, which was made for @listener: now,
+ * or with -EINPROGRESS when there is a place. If so, they are labelled. Returns
+ * see myproto_listener_state(), or what a security module says. Called with the
+ * queue lock of @listener held.
+ */
+static int myproto_may_connect(struct sock *sk, struct sock *listener,
+			       struct sock *child)
+{
+	int state = myproto_listener_state(listener), err;
+
+	if (state && state != -EINPROGRESS)
+		return state;
+
+	err = security_sock_local_connect(sk, listener, child);
+	/* What makes connect() try again or wait is not for a module to say. */
+	if (err == -ESTALE || err == -EINPROGRESS || err == -EALREADY)
+		return -EACCES;
+	return err ? : state;
+}
+
+/* Make the other end for @sk, with the options that @listener has now, and
+ * connect them, or have @sk wait for a place in the backlog. Called with the
+ * socket lock of @sk held. Returns 0, -EINPROGRESS, -ENOMEM, or see
+ * myproto_may_connect().
+ */
+static int myproto_connect_listener(struct sock *sk, struct sock *listener)
 {
 	struct sock *child;
 	int err;
 
-	err = myproto_listener_look(listener);
-	if (err)
+	/* What does not listen must not be cloned. */
+	spin_lock(&listener->sk_receive_queue.lock);
+	err = myproto_listener_state(listener);
+	spin_unlock(&listener->sk_receive_queue.lock);
+	if (err && err != -EINPROGRESS)
 		return err;
 
 	child = myproto_sk_clone(listener);
 	if (!child)
 		return -ENOMEM;
-	myproto_set_peercred(child);
-
-	err = myproto_queue_child(sk, child, listener);
+	err = myproto_set_peercred(child);
 	if (err)
-		myproto_close(child, false);
-	else
+		goto out;
+
+	/* model: conn_begin */
+	spin_lock(&listener->sk_receive_queue.lock);
+	err = myproto_may_connect(sk, listener, child);
+	if (!err)
+		myproto_queue_child(sk, child, listener);
+	else if (err == -EINPROGRESS)
+		myproto_queue_connecting(sk, child, listener);
+	spin_unlock(&listener->sk_receive_queue.lock);
+
+	if (!err)
 		listener->sk_data_ready(listener);
+out:
+	if (err && err != -EINPROGRESS)
+		myproto_close(child, false);
 	return err;
 }
 
-/* The same, and wait for a place in the backlog if need be. The socket lock is
- * dropped for the wait.
+/* Begin to connect @sk to @channel. Called with the socket lock held. Returns
+ * see myproto_connect().
  */
-static int myproto_connect_listener(struct sock *sk, struct sock *listener,
-				    long *timeo)
+static int myproto_connect_begin(struct sock *sk, u32 channel)
 {
+	struct sock *listener;
 	int err;
 
-	for (;;) {
-		err = myproto_connect_check(sk);
-		if (err)
-			return err;
+	err = myproto_channel_autobind(sk, MYPROTO_CHANNEL_ANY);
+	if (err)
+		return err;
 
-		err = myproto_connect_child(sk, listener);
-		if (err != -EAGAIN || !*timeo)
-			return err;
-		if (signal_pending(current))
-			return sock_intr_errno(*timeo);
+	do {
+		listener = myproto_channel_lookup(sock_net(sk), channel);
+		if (!listener)
+			return -ECONNREFUSED;
+		if (listener->sk_type == sk->sk_type)
+			err = myproto_connect_listener(sk, listener);
+		else
+			err = -EPROTOTYPE;
+		sock_put(listener);
+	} while (err == -ESTALE);
+	if (!err)
+		/* To poll() it looks different now. */
+		sk->sk_state_change(sk);
+	return err;
+}
 
+/* Sleep while @sk is connecting. The socket lock is dropped for that. Returns
+ * 0, @err when @timeo is over, what a signal gives, or how it has ended.
+ */
+static int myproto_connect_wait(struct sock *sk, long timeo, int err)
+{
+	DEFINE_WAIT_FUNC(wait, woken_wake_function);
+
+	/* model: conn_register, conn_check, conn_sleep */
+	add_wait_queue(sk_sleep(sk), &wait);
+	/* Pairs with skwq_has_sleeper() of who connects it, or ends this. */
+	smp_mb();
+	while (myproto_conn_state(sk) == TCP_SYN_SENT && timeo &&
+	       !signal_pending(current)) {
 		release_sock(sk);
-		*timeo = myproto_wait_backlog(listener, *timeo);
+		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
 		lock_sock(sk);
+	}
+	remove_wait_queue(sk_sleep(sk), &wait);
+
+	/* model: conn_result */
+	switch (myproto_conn_state(sk)) {
+	case TCP_SYN_SENT:
+		return timeo ? sock_intr_errno(timeo) : err;
+	case TCP_ESTABLISHED:
+		return 0;
+	default:
+		/* Somebody else may have been told. */
+		return sock_error(sk) ? : -ECONNABORTED;
 	}
 }
 
@@ -215,24 +404,29 @@ static int myproto_connect_listener(struct sock *sk, struct sock *listener,
  * myproto_connect - connect(2)
  * @sock: a socket that is neither connected nor listening; if unbound, it gets
  *	a free channel
- * @addr: whom to connect to; MYPROTO_CHANNEL_ANY stands for the default channel
+ * @addr: whom to connect to
  * @addr_len: length of @addr in bytes
  * @flags: O_NONBLOCK, not to wait for a place in the backlog
  *
- * The other end is made here and waits, connected, for accept(): a connection
- * is up as soon as connect() returns.
+ * The other end is made here and waits, connected, for accept(): where there is
+ * a place in the backlog, a connection is up as soon as connect() returns.
+ * Otherwise the socket is connecting, in line with others, until accept() or
+ * listen() makes a place. poll() and SO_ERROR tell how it has ended, and so
+ * does the next call, once: 0 when it is connected.
  *
  * Context: Process context. May sleep.
  * Return: 0, -EINVAL or -EAFNOSUPPORT when the address is not valid, -EINVAL
  * when the socket listens, -EISCONN when it is connected, -ECONNREFUSED when
- * nobody listens there, -EPROTOTYPE when it is a socket of another type,
- * -EAGAIN when the backlog is full and there is no time left, what a signal
- * gives, what bind() says, or -ENOMEM.
+ * nobody listens there, or does no longer, -EPROTOTYPE when it is a socket of
+ * another type, -EINPROGRESS when the backlog is full and there is no time
+ * left, -EALREADY instead when it was connecting before, what a signal gives,
+ * after which it goes on, -ECONNRESET or -ECONNABORTED when shutdown() or
+ * SOCK_DESTROY has ended it, what bind() or a security module says, or -ENOMEM.
  */
 int myproto_connect(struct socket *sock, struct sockaddr_unsized *addr,
 		    int addr_len, int flags)
 {
-	struct sock *sk = sock->sk, *listener;
+	struct sock *sk = sock->sk;
 	u32 channel = 0;
 	long timeo;
 	int err;
@@ -243,47 +437,47 @@ int myproto_connect(struct socket *sock, struct sockaddr_unsized *addr,
 	    addr->sa_family == AF_UNSPEC)
 		goto out;
 
-	err = myproto_addr_channel(addr, addr_len, &channel);
+	err = myproto_addr_peer(addr, addr_len, &channel);
 	if (err)
 		goto out;
 
 	lock_sock(sk);
 	timeo = sock_sndtimeo(sk, flags & O_NONBLOCK);
-	do {
-		err = myproto_connect_check(sk);
-		if (err)
-			break;
-
-		err = myproto_channel_autobind(sk, MYPROTO_CHANNEL_ANY);
-		if (err)
-			break;
-
-		listener = myproto_channel_lookup(sock_net(sk), channel);
-		if (!listener) {
-			err = -ECONNREFUSED;
-			break;
-		}
-		if (listener->sk_type == sk->sk_type)
-			err = myproto_connect_listener(sk, listener, &timeo);
-		else
-			err = -EPROTOTYPE;
-		sock_put(listener);
-	} while (err == -ESTALE);
-	if (!err) {
-		sock->state = SS_CONNECTED;
-		/* To poll() it looks different now. */
-		sk->sk_state_change(sk);
+	/* model: conn_look */
+	switch (myproto_conn_state(sk)) {
+	case TCP_CLOSE:
+		err = sock_error(sk) ? : myproto_connect_begin(sk, channel);
+		break;
+	case TCP_SYN_SENT:
+		err = -EALREADY;
+		break;
+	case TCP_LISTEN:
+		err = -EINVAL;
+		break;
+	default:
+		err = sock->state == SS_CONNECTING ? 0 : -EISCONN;
 	}
+
+	if (err == -EINPROGRESS || err == -EALREADY) {
+		sock->state = SS_CONNECTING;
+		if (timeo)
+			err = myproto_connect_wait(sk, timeo, err);
+	}
+	if (!err)
+		sock->state = SS_CONNECTED;
 	release_sock(sk);
 out:
 	trace_myproto_connect(sk, channel, err);
 	return err;
 }
 
-/* Take the connection that has waited longest, with the queue's reference. */
+/* Take the connection that has waited longest, with the queue's reference,
+ * model: accept_take.
+ */
 static struct sock *myproto_dequeue_child(struct sock *sk)
 {
 	struct myproto_sock *msk = myproto_sk(sk), *child;
+	struct sock *admitted = NULL;
 	int err = -EAGAIN;
 
 	spin_lock(&sk->sk_receive_queue.lock);
@@ -292,6 +486,7 @@ static struct sock *myproto_dequeue_child(struct sock *sk)
 	if (child) {
 		list_del_init(&child->room_relay.entry);
 		sk_acceptq_removed(sk);
+		admitted = myproto_admit_locked(sk);
 	} else if (sk->sk_state != TCP_LISTEN ||
 		   sk->sk_shutdown & RCV_SHUTDOWN) {
 		err = -EINVAL;
@@ -301,16 +496,18 @@ static struct sock *myproto_dequeue_child(struct sock *sk)
 	if (!child)
 		return ERR_PTR(err);
 
-	if (wq_has_sleeper(&msk->room_wait))
-		wake_up_interruptible(&msk->room_wait);
+	myproto_admitted(sk, admitted);
 	return &child->sk;
 }
 
 static struct sock *myproto_wait_child(struct sock *sk, long timeo)
 {
 	DEFINE_WAIT_FUNC(wait, woken_wake_function);
-	struct sock *child, *last;
+	struct sock *child;
 
+	/* model: accept_register, accept_check, accept_sleep. A wake-up that
+	 * finds a thread awake goes to the next one.
+	 */
 	add_wait_queue_exclusive(sk_sleep(sk), &wait);
 	for (;;) {
 		child = myproto_dequeue_child(sk);
@@ -323,12 +520,7 @@ static struct sock *myproto_wait_child(struct sock *sk, long timeo)
 		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
 	}
 	remove_wait_queue(sk_sleep(sk), &wait);
-	if (!IS_ERR(child))
-		return child;
-
-	/* If there was a wake-up after the last look, nobody else got it. */
-	last = myproto_dequeue_child(sk);
-	return IS_ERR(last) ? child : last;
+	return child;
 }
 
 /**
@@ -364,6 +556,8 @@ int myproto_accept(struct socket *sock, struct socket *newsock,
 	smp_wmb();
 	sock_graft(child, newsock);
 	newsock->state = SS_CONNECTED;
+	/* For SO_INQ */
+	set_bit(SOCK_CUSTOM_SOCKOPT, &newsock->flags);
 	trace_myproto_accept(sk, child, 0);
 	return 0;
 }
@@ -375,12 +569,17 @@ int myproto_accept(struct socket *sock, struct socket *newsock,
  *	stay without a channel
  *
  * Context: Process context, before anybody else has the sockets.
- * Return: 0.
+ * Return: 0 or -ENOMEM.
  */
 int myproto_socketpair(struct socket *sock1, struct socket *sock2)
 {
-	myproto_set_peercred(sock1->sk);
-	myproto_set_peercred(sock2->sk);
+	int err;
+
+	err = myproto_set_peercred(sock1->sk) ? :
+	      myproto_set_peercred(sock2->sk);
+	if (err)
+		return err;
+
 	myproto_establish(sock1->sk, sock2->sk);
 	myproto_establish(sock2->sk, sock1->sk);
 	sock1->state = SS_CONNECTED;
@@ -450,8 +649,14 @@ int myproto_shutdown(struct socket *sock, int how)
 		peer = myproto_peer(sk);
 	if (!peer && sk->sk_type != SOCK_DGRAM &&
 	    READ_ONCE(sk->sk_state) != TCP_LISTEN) {
-		err = -ENOTCONN;
-		goto out;
+		if (myproto_connect_cancel(sk, ECONNRESET))
+			goto out;
+		/* It may have been connected just now. */
+		peer = myproto_peer(sk);
+		if (!peer) {
+			err = -ENOTCONN;
+			goto out;
+		}
 	}
 
 	/* Both before anybody is woken: who sends looks at what the receiver
@@ -463,6 +668,8 @@ int myproto_shutdown(struct socket *sock, int how)
 	myproto_wake_shutdown(sk);
 	if (peer)
 		myproto_wake_shutdown(peer);
+	else
+		myproto_refuse(sk);
 out:
 	trace_myproto_shutdown(sk, how, err);
 	return err;
@@ -471,7 +678,7 @@ out:
 /* Drop what was sent to @sk, where sending has come to an end, and has not been
  * read, for @reason. Returns whether there was any.
  */
-static bool myproto_purge(struct sock *sk, u32 reason)
+static bool myproto_purge(struct sock *sk, enum skb_drop_reason reason)
 {
 	struct sk_buff_head *read = &sk->sk_write_queue;
 	struct myproto_sock *msk = myproto_sk(sk);
@@ -543,7 +750,7 @@ static void myproto_close_peer(struct sock *sk, bool reset)
 void myproto_close(struct sock *sk, bool reset)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
-	u32 reason = SKB_DROP_REASON_SOCKET_CLOSE;
+	SKB_DR_INIT(reason, SOCKET_CLOSE);
 	LIST_HEAD(children);
 
 	trace_myproto_release(sk);
@@ -556,6 +763,9 @@ void myproto_close(struct sock *sk, bool reset)
 	sock_orphan(sk);
 	sock_prot_inuse_add(sock_net(sk), sk->sk_prot, -1);
 
+	/* Before anything that accept() of the listener would find changed */
+	myproto_connect_cancel(sk, 0);
+
 	spin_lock(&sk->sk_receive_queue.lock);
 	WRITE_ONCE(sk->sk_shutdown, SHUTDOWN_MASK);
 	WRITE_ONCE(sk->sk_state, TCP_CLOSE);
@@ -563,8 +773,11 @@ void myproto_close(struct sock *sk, bool reset)
 	spin_unlock(&sk->sk_receive_queue.lock);
 
 	myproto_close_children(&children);
+	/* Nobody is added to it any more. */
+	if (!list_empty(&msk->connect_queue))
+		myproto_refuse(sk);
 	if (reset)
-		reason = MYPROTO_DROP_UNACCEPTED;
+		SKB_DR_SET(reason, SOCKET_UNACCEPTED);
 	reset |= myproto_purge(sk, reason);
 	myproto_close_peer(sk, reset);
 	/* Last, so that who is woken sees all that there is to see. */
@@ -602,6 +815,8 @@ int myproto_abort(struct sock *sk, int err)
 	LIST_HEAD(children);
 
 	/* Without the socket lock, as in myproto_shutdown() */
+	if (myproto_connect_cancel(sk, err))
+		return 0;
 	spin_lock(&sk->sk_receive_queue.lock);
 	if (!dgram)
 		peer = myproto_peer_locked(sk);
@@ -632,6 +847,7 @@ int myproto_abort(struct sock *sk, int err)
 	}
 
 	myproto_close_children(&children);
+	myproto_refuse(sk);
 	return 0;
 }
 
@@ -649,9 +865,14 @@ __poll_t myproto_poll(struct file *file, struct socket *sock,
 {
 	struct sock *sk = sock->sk;
 	__poll_t mask = 0;
+	int state = TCP_ESTABLISHED;
 	u8 shutdown;
 
 	sock_poll_wait(file, sock, wait);
+
+	/* model: conn_poll. First: connect() sets the error before. */
+	if (sk->sk_type != SOCK_DGRAM)
+		state = myproto_conn_state(sk);
 
 	shutdown = READ_ONCE(sk->sk_shutdown);
 	if (READ_ONCE(sk->sk_err))
@@ -661,18 +882,22 @@ __poll_t myproto_poll(struct file *file, struct socket *sock,
 	if (shutdown == SHUTDOWN_MASK)
 		mask |= EPOLLHUP;
 
-	if (sk->sk_type == SOCK_DGRAM || myproto_peer(sk)) {
+	switch (state) {
+	case TCP_LISTEN:
+		if (READ_ONCE(sk->sk_ack_backlog))
+			mask |= EPOLLIN | EPOLLRDNORM;
+		break;
+	case TCP_CLOSE:
+		mask |= EPOLLHUP | EPOLLOUT | EPOLLWRNORM;
+		break;
+	case TCP_ESTABLISHED:
 		if (myproto_readable(sk))
 			mask |= EPOLLIN | EPOLLRDNORM;
 		/* To ask for room has a price, so only for who wants to know */
 		if (poll_requested_events(wait) & (EPOLLOUT | EPOLLWRNORM) &&
 		    myproto_writable(sk))
 			mask |= EPOLLOUT | EPOLLWRNORM;
-	} else if (READ_ONCE(sk->sk_state) == TCP_LISTEN) {
-		if (READ_ONCE(sk->sk_ack_backlog))
-			mask |= EPOLLIN | EPOLLRDNORM;
-	} else if (READ_ONCE(sk->sk_state) == TCP_CLOSE) {
-		mask |= EPOLLHUP | EPOLLOUT | EPOLLWRNORM;
+		break;
 	}
 	return mask;
 }

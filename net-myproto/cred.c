@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/* AF_MYPROTO: who is at the other end, and who sent what */
+/* AF_MYPROTO: who is at the other end, who sent what, and control messages */
 
 #include <linux/cred.h>
 #include <linux/net.h>
 #include <linux/pid.h>
+#include <linux/pidfs.h>
+#include <linux/security.h>
 #include <linux/skbuff.h>
 #include <linux/spinlock.h>
 #include <net/scm.h>
@@ -28,12 +30,19 @@ static void myproto_swap_peercred(struct sock *sk, struct pid *pid,
  * myproto_set_peercred - the peer of a socket is the current process
  * @sk: a socket whose peer that is, or one that listens, for those who connect
  *
- * Context: Process context.
+ * SO_PEERPIDFD works when the process is gone, too.
+ *
+ * Context: Process context. May sleep.
+ * Return: 0 or -ENOMEM.
  */
-void myproto_set_peercred(struct sock *sk)
+int myproto_set_peercred(struct sock *sk)
 {
-	myproto_swap_peercred(sk, get_pid(task_tgid(current)),
-			      get_current_cred());
+	struct pid *pid = task_tgid(current);
+	int err = pidfs_register_pid(pid);
+
+	if (!err)
+		myproto_swap_peercred(sk, get_pid(pid), get_current_cred());
+	return err;
 }
 
 /**
@@ -59,20 +68,38 @@ void myproto_copy_peercred(struct sock *sk, struct sock *from)
 /**
  * __myproto_scm_send - look at the control messages of a send
  * @sock: the sender
+ * @peer: the receiver
  * @msg: what is sent
  * @scm: see myproto_scm_send()
  *
  * Context: Process context. May sleep.
  * Return: see myproto_scm_send().
  */
-int __myproto_scm_send(struct socket *sock, struct msghdr *msg,
-		       struct scm_cookie **scm)
+int __myproto_scm_send(struct socket *sock, const struct sock *peer,
+		       struct msghdr *msg, struct scm_cookie **scm)
 {
-	int err = scm_send(sock, msg, *scm, false);
+	struct scm_cookie *cookie = *scm;
+	int err = scm_send(sock, msg, cookie, false);
 
-	if (!err && !(*scm)->pid)
+	if (err)
+		return err;
+	if (cookie->fp)
+		err = myproto_rights_check(peer, msg, cookie->fp);
+	else if (!cookie->pid)
 		*scm = NULL;
+	if (err)
+		scm_destroy(cookie);
 	return err;
+}
+
+/* The label of what @sk sends. */
+static u32 myproto_secid(const struct sock *sk)
+{
+	u32 secid = 0;
+
+	if (security_socket_getpeersec_dgram(sk->sk_socket, NULL, &secid))
+		return 0;
+	return secid;
 }
 
 /**
@@ -81,10 +108,11 @@ int __myproto_scm_send(struct socket *sock, struct msghdr *msg,
  * @peer: the receiver
  * @scm: what the sender names, or NULL
  *
- * To be asked when the data is queued: @peer may have changed its mind while
- * the sender waited for room.
+ * To be asked right before the data is queued. Under the queue lock the caller
+ * looks at myproto_wants_cred() again: @peer may just have asked for them. The
+ * label is always that of @sk, whatever @scm says.
  *
- * Context: Process context.
+ * Context: Process context. May sleep, in a security module.
  * Return: the credentials, without a reference, which are @scm's or the
  * caller's as long as these are; or all 0 if @peer is not to be told.
  */
@@ -92,26 +120,36 @@ struct myproto_cred myproto_send_cred(const struct sock *sk,
 				      const struct sock *peer,
 				      const struct scm_cookie *scm)
 {
-	if (scm)
+	if (scm && scm->pid)
 		return (struct myproto_cred) {
-			scm->pid, scm->creds.uid, scm->creds.gid
+			scm->pid, scm->creds.uid, scm->creds.gid,
+			myproto_secid(sk)
 		};
 	if (myproto_wants_cred(sk, peer))
 		return (struct myproto_cred) {
-			task_tgid(current), current_uid(), current_gid()
+			task_tgid(current), current_uid(), current_gid(),
+			myproto_secid(sk)
 		};
 	return (struct myproto_cred) {};
 }
 
-static void myproto_skb_destruct(struct sk_buff *skb)
+/**
+ * myproto_skb_destruct - give up what goes with data
+ * @skb: the data, which has credentials or files
+ *
+ * Context: Any.
+ */
+void myproto_skb_destruct(struct sk_buff *skb)
 {
 	put_pid(MYPROTO_CB(skb)->cred.pid);
+	if (MYPROTO_CB(skb)->fpl)
+		myproto_rights_close(skb);
 }
 
 /**
  * myproto_skb_set_cred - put credentials on data that has none
  * @skb: the data, which takes a reference of its own
- * @cred: the credentials, see myproto_send_cred()
+ * @cred: the credentials, see myproto_send_cred(), of a process
  *
  * Context: Any.
  */
@@ -121,8 +159,6 @@ void myproto_skb_set_cred(struct sk_buff *skb, const struct myproto_cred *cred)
 
 	sock_skb_cb_check_size(sizeof(*cb));
 
-	if (!cred->pid)
-		return;
 	cb->cred = *cred;
 	get_pid(cred->pid);
 	skb->destructor = myproto_skb_destruct;
@@ -133,23 +169,27 @@ void myproto_skb_set_cred(struct sk_buff *skb, const struct myproto_cred *cred)
  * @sock: the receiver
  * @msg: where to put the control messages
  * @skb: the data, or the first of it
+ * @fpl: the files that came with it, or NULL; are the reader's then, or closed
  * @flags: as given to recvmsg(2)
  *
  * Context: Process context. May sleep.
  */
 void myproto_scm_recv(struct socket *sock, struct msghdr *msg,
-		      struct sk_buff *skb, int flags)
+		      struct sk_buff *skb, struct scm_fp_list *fpl, int flags)
 {
 	const struct myproto_cred *cred = &MYPROTO_CB(skb)->cred;
-	struct scm_cookie scm = {};
+	struct scm_cookie scm = { .fp = fpl };
 
 	sock_recv_cmsgs(msg, sock->sk, skb);
 
-	if (!READ_ONCE(sock->sk->sk_scm_recv_flags))
+	if (!fpl && !myproto_asks_cred(sock->sk))
 		return;
 	if (cred->pid)
 		scm_set_cred(&scm, cred->pid, cred->uid, cred->gid);
 	else
 		scm_set_cred(&scm, NULL, INVALID_UID, INVALID_GID);
+#ifdef CONFIG_SECURITY_NETWORK
+	scm.secid = cred->secid;
+#endif
 	scm_recv(sock, msg, &scm, flags);
 }

@@ -24,7 +24,10 @@
 			 BIT(SOCK_SEQPACKET))
 
 #define MDIAG_STATES	(BIT(TCP_CLOSE) | BIT(TCP_LISTEN) | \
-			 BIT(TCP_ESTABLISHED))
+			 BIT(TCP_SYN_SENT) | BIT(TCP_ESTABLISHED))
+
+/* Of these NLM_F_DUMP is two, which mean nothing one by one. */
+#define MDIAG_FLAGS	(NLM_F_REQUEST | NLM_F_ACK | NLM_F_DUMP)
 
 /* Check what is the same for all requests. What has no meaning must be 0, so
  * that it can get one later: requests have no attributes yet.
@@ -32,7 +35,11 @@
 static int myproto_diag_check(const struct nlmsghdr *nlh)
 {
 	const struct myproto_diag_req *req = nlmsg_data(nlh);
+	u16 dump = nlh->nlmsg_flags & NLM_F_DUMP;
 	int err;
+
+	if (nlh->nlmsg_flags & ~MDIAG_FLAGS || (dump && dump != NLM_F_DUMP))
+		return -EINVAL;
 
 	err = nlmsg_parse(nlh, sizeof(*req), NULL, 0, NULL, NULL);
 	if (err)
@@ -68,9 +75,16 @@ static bool myproto_diag_has_cookie(const struct sock *sk, const u32 *cookie)
 static int myproto_diag_put_peer(struct sk_buff *skb,
 				 const struct myproto_info *info)
 {
-	return nla_put_u32(skb, MYPROTO_DIAG_PEER_CHANNEL,
-			   info->peer_channel) ?:
-	       nla_put_u32(skb, MYPROTO_DIAG_PEER_INO, info->peer_ino) ?:
+	int err;
+
+	/* Where it is connecting to there is no peer yet. */
+	if (!info->has_peer && info->state != TCP_SYN_SENT)
+		return 0;
+	err = nla_put_u32(skb, MYPROTO_DIAG_PEER_CHANNEL, info->peer_channel);
+	if (err || !info->has_peer)
+		return err;
+
+	return nla_put_u32(skb, MYPROTO_DIAG_PEER_INO, info->peer_ino) ?:
 	       nla_put(skb, MYPROTO_DIAG_PEER_COOKIE,
 		       sizeof(info->peer_cookie), info->peer_cookie);
 }
@@ -80,8 +94,7 @@ static int myproto_diag_put(struct sock *sk, struct sk_buff *skb, u32 show,
 			    struct user_namespace *user_ns,
 			    const struct myproto_info *info)
 {
-	if (show & MDIAG_SHOW_PEER && info->has_peer &&
-	    myproto_diag_put_peer(skb, info))
+	if (show & MDIAG_SHOW_PEER && myproto_diag_put_peer(skb, info))
 		return -EMSGSIZE;
 	if (show & MDIAG_SHOW_RQLEN &&
 	    (nla_put_u32(skb, MYPROTO_DIAG_RQUEUE, info->rqueue) ||
@@ -162,9 +175,15 @@ static int myproto_diag_dump(struct sk_buff *skb, struct netlink_callback *cb)
 
 	for (sk = myproto_sockets_find(net, &ctx->pos); sk;
 	     sk = myproto_sockets_next(net, sk, &ctx->pos)) {
-		myproto_get_info(sk, &info, peer);
+		myproto_get_info(sk, &info, false);
 		if (!myproto_diag_match(sk, &info, req))
 			continue;
+		/* Only the peer of a socket that is told of gets a cookie. */
+		if (peer) {
+			myproto_get_info(sk, &info, true);
+			if (!myproto_diag_match(sk, &info, req))
+				continue;
+		}
 		/* With this one the next message begins. */
 		if (myproto_diag_fill(sk, &info, skb, cb->skb, cb->nlh,
 				      NLM_F_MULTI))
@@ -174,25 +193,28 @@ static int myproto_diag_dump(struct sk_buff *skb, struct netlink_callback *cb)
 	return skb->len;
 }
 
-/* The socket with the inode of @req, or with its cookie if there is no inode in
- * it, with a reference for the caller.
+/* The socket with the inode and the cookie of @req, of which it has one at
+ * least, with a reference for the caller. Two sockets can have the same inode.
  */
 static struct sock *myproto_diag_walk(const struct net *net,
 				      const struct myproto_diag_req *req)
 {
+	bool any = myproto_diag_any_cookie(req), stale = false;
 	struct sock *sk;
 	loff_t pos = 0;
 
 	for (sk = myproto_sockets_find(net, &pos); sk;
 	     sk = myproto_sockets_next(net, sk, &pos)) {
-		if (req->mdiag_ino ? sock_i_ino(sk) == req->mdiag_ino :
-		    myproto_diag_has_cookie(sk, req->mdiag_cookie)) {
+		if (req->mdiag_ino && sock_i_ino(sk) != req->mdiag_ino)
+			continue;
+		if (any || myproto_diag_has_cookie(sk, req->mdiag_cookie)) {
 			sock_hold(sk);
 			break;
 		}
+		stale |= req->mdiag_ino;
 	}
 	myproto_sockets_end(sk);
-	return sk;
+	return sk ? : ERR_PTR(stale ? -ESTALE : -ENOENT);
 }
 
 /* The one socket that the request @nlh names, with a reference for the caller.
@@ -207,16 +229,16 @@ static struct sock *myproto_diag_find(const struct net *net,
 	    (req->mdiag_ino && req->mdiag_channel))
 		return ERR_PTR(-EINVAL);
 
-	if (req->mdiag_channel)
-		sk = myproto_channel_lookup(net, req->mdiag_channel);
-	else if (req->mdiag_ino || !myproto_diag_any_cookie(req))
-		sk = myproto_diag_walk(net, req);
-	else
+	if (req->mdiag_ino || (!req->mdiag_channel &&
+			       !myproto_diag_any_cookie(req)))
+		return myproto_diag_walk(net, req);
+	if (!req->mdiag_channel)
 		return ERR_PTR(-EINVAL);
+
+	sk = myproto_channel_lookup(net, req->mdiag_channel);
 	if (!sk)
 		return ERR_PTR(-ENOENT);
-
-	/* Another one may have got the inode or the channel since. */
+	/* Another one may have got the channel since. */
 	if (!myproto_diag_any_cookie(req) &&
 	    !myproto_diag_has_cookie(sk, req->mdiag_cookie)) {
 		sock_put(sk);
@@ -245,6 +267,9 @@ static int myproto_diag_get(struct sk_buff *in_skb, const struct nlmsghdr *nlh)
 
 	myproto_get_info(sk, &info, req->mdiag_show & MDIAG_SHOW_PEER);
 	err = myproto_diag_fill(sk, &info, skb, in_skb, nlh, 0);
+	/* It may have been closed since it was found. */
+	if (!err && sock_flag(sk, SOCK_DEAD))
+		err = -ENOENT;
 	if (err)
 		nlmsg_free(skb);
 	else

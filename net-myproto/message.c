@@ -12,6 +12,7 @@
 #include <linux/myproto.h>
 #include <linux/net.h>
 #include <linux/sched/signal.h>
+#include <linux/security.h>
 #include <linux/sizes.h>
 #include <linux/skbuff.h>
 #include <linux/wait.h>
@@ -25,7 +26,7 @@
 /* As many bytes as the fragments of an skb hold in every configuration. When
  * memory is too fragmented for that, or for less, the send fails with ENOBUFS.
  */
-#define MYPROTO_MESSAGE_MAX	SZ_512K
+#define MYPROTO_MESSAGE_LIMIT	SZ_512K
 
 /* How large the messages are that splice() sends */
 #define MYPROTO_SPLICE_MAX	SZ_64K
@@ -48,18 +49,33 @@ static struct sk_buff *myproto_message_alloc(struct sock *sk,
 	return skb;
 }
 
-/* Send the next @len bytes of @msg to @peer with the credentials of @scm.
+/* What security modules say of a message from @sk to @peer. They are not asked
+ * about SOCK_SEQPACKET: connect() has asked. It has for an association, too,
+ * but as with AF_UNIX a change of labels or rules takes effect there at once.
+ */
+static int myproto_may_send(struct sock *sk, struct sock *peer)
+{
+	if (sk->sk_type != SOCK_DGRAM)
+		return 0;
+	return security_sock_local_send(sk, peer);
+}
+
+/* Send the next @len bytes of @msg to @peer with what @scm has.
  * Returns @len, or an error with nothing of @msg used up: its caller may try
  * again.
  */
 static int myproto_message_send(struct sock *sk, struct sock *peer,
 				struct msghdr *msg, int len,
-				const struct scm_cookie *scm)
+				struct scm_cookie *scm)
 {
 	bool waited = false;
 	struct sk_buff *skb;
 	long timeo;
 	int err;
+
+	err = myproto_may_send(sk, peer);
+	if (err)
+		return err;
 
 	timeo = sock_sndtimeo(sk, msg->msg_flags & MSG_DONTWAIT);
 
@@ -78,7 +94,8 @@ static int myproto_message_send(struct sock *sk, struct sock *peer,
 
 	while ((err = myproto_publish(sk, peer, skb, scm)) == -EAGAIN) {
 		waited = true;
-		err = myproto_wait_room(sk, peer, &timeo);
+		err = myproto_wait_room(sk, peer, &timeo) ? :
+		      myproto_may_send(sk, peer);
 		if (err)
 			break;
 	}
@@ -96,6 +113,32 @@ out:
 	return err;
 }
 
+/* How long a message from @sk to @peer may be. */
+static int myproto_max_len(const struct sock *sk, const struct sock *peer)
+{
+	return min3(READ_ONCE(sk->sk_sndbuf), READ_ONCE(peer->sk_rcvbuf),
+		    MYPROTO_MESSAGE_LIMIT);
+}
+
+/**
+ * myproto_message_max - the option MYPROTO_MESSAGE_MAX
+ * @sk: a socket of a type that has messages
+ *
+ * Context: Any; it may change at any time.
+ * Return: how long a message to the peer may be in bytes, or -ENOTCONN.
+ */
+int myproto_message_max(const struct sock *sk)
+{
+	const struct sock *peer;
+	int max;
+
+	rcu_read_lock();
+	peer = rcu_dereference(myproto_sk(sk)->peer);
+	max = peer ? myproto_max_len(sk, peer) : -ENOTCONN;
+	rcu_read_unlock();
+	return max;
+}
+
 /* What both types do once there is somebody to send to. */
 static int myproto_message_sendmsg(struct socket *sock, struct sock *peer,
 				   struct msghdr *msg, size_t len)
@@ -107,15 +150,14 @@ static int myproto_message_sendmsg(struct socket *sock, struct sock *peer,
 	if (READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN)
 		return -EPIPE;
 
-	max = min3(READ_ONCE(sk->sk_sndbuf), READ_ONCE(peer->sk_rcvbuf),
-		   MYPROTO_MESSAGE_MAX);
+	max = myproto_max_len(sk, peer);
 	/* A pipe has no messages: how much it gives at a time is chance. */
 	if (msg->msg_flags & MSG_SPLICE_PAGES)
 		len = min_t(size_t, len, min(max, MYPROTO_SPLICE_MAX));
 	if (len > max)
 		return -EMSGSIZE;
 
-	err = myproto_scm_send(sock, msg, &scm);
+	err = myproto_scm_send(sock, peer, msg, &scm);
 	if (err)
 		return err;
 	err = myproto_message_send(sk, peer, msg, len, scm);
@@ -127,18 +169,19 @@ static int myproto_message_sendmsg(struct socket *sock, struct sock *peer,
 /**
  * myproto_seqpacket_sendmsg - send(2) and its relatives
  * @sock: a connected socket
- * @msg: the message; an address is ignored
+ * @msg: the message; no address
  * @len: its length in bytes, which may be 0
  *
  * What is sent is charged to the receiver, against its SO_RCVBUF.
  *
  * Context: Process context. May sleep.
- * Return: @len, or -ENOTCONN, -EOPNOTSUPP for MSG_OOB, -EMSGSIZE when it is
- * longer than SO_SNDBUF here, SO_RCVBUF there or MYPROTO_MESSAGE_MAX, -EPIPE
- * with SIGPIPE when the peer takes no more, -EAGAIN when there is no room and
- * no time left, what a signal gives, what myproto_scm_send() says, -EACCES when
- * a security module denies it, -EFAULT, or -ENOBUFS. What comes from splice()
- * can be sent in part.
+ * Return: @len, or -ENOTCONN, -EISCONN or -EOPNOTSUPP when an address was
+ * given, -EOPNOTSUPP for MSG_OOB, -EMSGSIZE when it is longer than
+ * MYPROTO_MESSAGE_MAX says, -EPIPE with SIGPIPE when the peer takes no more,
+ * -EAGAIN when there is no room and no time left, what a signal gives, what
+ * myproto_scm_send() says, -EPERM or -ETOOMANYREFS when files cannot be sent
+ * now, -EACCES when a security module denies it, -EFAULT, or -ENOBUFS. What
+ * comes from splice() can be sent in part.
  */
 int myproto_seqpacket_sendmsg(struct socket *sock, struct msghdr *msg,
 			      size_t len)
@@ -148,6 +191,8 @@ int myproto_seqpacket_sendmsg(struct socket *sock, struct msghdr *msg,
 
 	if (msg->msg_flags & MSG_OOB)
 		err = -EOPNOTSUPP;
+	else if (msg->msg_namelen)
+		err = peer ? -EISCONN : -EOPNOTSUPP;
 	else if (!peer)
 		err = -ENOTCONN;
 	else
@@ -192,7 +237,7 @@ static struct sock *myproto_dgram_dest(struct sock *sk,
 		return peer ? : ERR_PTR(-EDESTADDRREQ);
 	}
 
-	err = myproto_addr_channel(msg->msg_name, msg->msg_namelen, channel);
+	err = myproto_addr_peer(msg->msg_name, msg->msg_namelen, channel);
 	if (err)
 		return ERR_PTR(err);
 
@@ -212,7 +257,7 @@ static struct sock *myproto_dgram_dest(struct sock *sk,
  * @sock: the socket; if it is unbound and there is an address, it gets a free
  *	channel
  * @msg: the message; without an address it goes to the socket that @sock is
- *	associated with, and MYPROTO_CHANNEL_ANY stands for the default channel
+ *	associated with
  * @len: its length in bytes, which may be 0
  *
  * What is sent is charged to the receiver, against its SO_RCVBUF.
@@ -222,10 +267,10 @@ static struct sock *myproto_dgram_dest(struct sock *sk,
  * address is not valid, -EDESTADDRREQ when there is none to send to,
  * -ECONNREFUSED when nobody is there, -EPROTOTYPE when it is a socket of
  * another type, -EPERM when it is associated with another socket, -EMSGSIZE
- * when the message is longer than SO_SNDBUF here, SO_RCVBUF there or
- * MYPROTO_MESSAGE_MAX, -EPIPE when one of the two has been shut down, -EAGAIN
- * when there is no room and no time left, what a signal gives, what bind() and
- * myproto_scm_send() say, -EACCES when a security module denies it, -EFAULT or
+ * when the message is longer than MYPROTO_MESSAGE_MAX would say, -EPIPE when
+ * one of the two has been shut down, -EAGAIN when there is no room and no time
+ * left, what a signal gives, what bind(), myproto_scm_send() or a security
+ * module say, -EPERM or -ETOOMANYREFS when files cannot be sent now, -EFAULT or
  * -ENOBUFS. What comes from splice() can be sent in part.
  */
 int myproto_dgram_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
@@ -291,6 +336,8 @@ static struct sk_buff *myproto_message_take(struct sock *sk, bool peek, int len,
 		sk_peek_offset_fwd(sk, min_t(int, skb->len - *off, len));
 	} else {
 		__skb_unlink(skb, queue);
+		if (MYPROTO_CB(skb)->fpl)
+			myproto_rights_off(sk, skb);
 		myproto_rx_done(sk, skb->len, skb->truesize);
 		sk_peek_offset_bwd(sk, skb->len);
 	}
@@ -378,14 +425,17 @@ static int myproto_message_copy(struct socket *sock, struct msghdr *msg,
 {
 	DECLARE_SOCKADDR(struct sockaddr_my *, smy, msg->msg_name);
 	int left = skb->len - off, copied = min(left, len), err;
+	struct scm_fp_list *fpl = NULL;
+	bool peek = flags & MSG_PEEK;
 
 	err = myproto_skb_read(skb, off, msg, copied);
 	if (err) {
-		if (flags & MSG_PEEK) {
+		if (peek) {
 			sk_peek_offset_bwd(sock->sk, copied);
 			consume_skb(skb);
 		} else {
-			myproto_drop(sock->sk, skb, MYPROTO_DROP_FAULT);
+			myproto_drop(sock->sk, skb,
+				     SKB_DROP_REASON_SKB_UCOPY_FAULT);
 		}
 		return err;
 	}
@@ -401,7 +451,10 @@ static int myproto_message_copy(struct socket *sock, struct msghdr *msg,
 		};
 		msg->msg_namelen = sizeof(*smy);
 	}
-	myproto_scm_recv(sock, msg, skb, flags);
+	/* Others may be peeking at it. */
+	if (MYPROTO_CB(skb)->fpl)
+		fpl = myproto_rights_recv(skb, msg, peek || skb_shared(skb));
+	myproto_scm_recv(sock, msg, skb, fpl, flags);
 	consume_skb(skb);
 
 	return flags & MSG_TRUNC ? left : copied;
@@ -511,14 +564,17 @@ static struct sock *myproto_dgram_find_peer(struct sock *sk, u32 channel)
 {
 	struct sock *peer = myproto_dgram_lookup(sk, channel);
 	struct sock *other;
+	int err = -EPERM;
 
 	if (IS_ERR(peer))
 		return peer;
 
 	other = rcu_access_pointer(myproto_sk(peer)->peer);
-	if (other && other != sk) {
+	if (!other || other == sk)
+		err = security_sock_local_send(sk, peer);
+	if (err) {
 		sock_put(peer);
-		return ERR_PTR(-EPERM);
+		return ERR_PTR(err);
 	}
 	return peer;
 }
@@ -526,8 +582,8 @@ static struct sock *myproto_dgram_find_peer(struct sock *sk, u32 channel)
 /**
  * myproto_dgram_connect - connect(2)
  * @sock: the socket; if unbound, it gets a free channel
- * @addr: whom to send to from now on, and to receive from alone;
- *	MYPROTO_CHANNEL_ANY stands for the default channel; AF_UNSPEC ends it
+ * @addr: whom to send to from now on, and to receive from alone; AF_UNSPEC
+ *	ends it
  * @addr_len: length of @addr in bytes
  * @flags: not used
  *
@@ -538,7 +594,7 @@ static struct sock *myproto_dgram_find_peer(struct sock *sk, u32 channel)
  * Return: 0, -EINVAL or -EAFNOSUPPORT when the address is not valid,
  * -ECONNREFUSED when nobody is there, -EPROTOTYPE when it is a socket of
  * another type, -EPERM when it is associated with another socket, or what
- * bind() says.
+ * bind() or a security module says.
  */
 int myproto_dgram_connect(struct socket *sock, struct sockaddr_unsized *addr,
 			  int addr_len, int flags)
@@ -550,7 +606,7 @@ int myproto_dgram_connect(struct socket *sock, struct sockaddr_unsized *addr,
 	lock_sock(sk);
 	if (addr_len < (int)sizeof(addr->sa_family) ||
 	    addr->sa_family != AF_UNSPEC) {
-		err = myproto_addr_channel(addr, addr_len, &channel);
+		err = myproto_addr_peer(addr, addr_len, &channel);
 		if (err)
 			goto out;
 		err = myproto_channel_autobind(sk, MYPROTO_CHANNEL_ANY);

@@ -19,11 +19,11 @@
 #include <net/netns/generic.h>
 #include <net/sock.h>
 
-#include "drop.h"
-
 struct ctl_table_header;
+struct myproto_bucket;
 struct pipe_inode_info;
 struct scm_cookie;
+struct scm_fp_list;
 struct seq_file;
 
 /* What bind() hands out for MYPROTO_CHANNEL_ANY; never privileged */
@@ -65,13 +65,20 @@ struct seq_file;
  * while the relays call sk_write_space(). How many relays there are is up to
  * unprivileged programs, as with the peer_wait of AF_UNIX.
  *
- * All sockets are in a table for those who want to see what there is, from when
- * they are made until they are closed, bound or not. Its locks, one for each
- * bucket, nest inside the socket lock, and the queue lock nests inside them. A
- * socket leaves the table before anything else of it is taken away, and so who
- * holds the lock of its bucket can look at it.
+ * The sockets of a network namespace are in a table for those who want to see
+ * what there is, from when they are made until they are closed, bound or not.
+ * Its locks, one for each bucket, nest inside the socket lock, and the queue
+ * lock nests inside them. A socket leaves the table before anything else of it
+ * is taken away, and so who holds the lock of its bucket can look at it.
  *
  * sk_state becomes TCP_LISTEN, and TCP_CLOSE at the end, under the queue lock.
+ *
+ * A socket whose connect() finds the backlog full is connecting, TCP_SYN_SENT,
+ * and waits in the listening socket, in order. It gets into that state under
+ * its socket lock, and out of it under the queue lock of the listening socket:
+ * by accept() or listen() there, which connect it, or when that is shut down or
+ * closed, or by its own close(), shutdown() or SOCK_DESTROY, which end it. The
+ * other end is made by connect(), so that accept() cannot fail.
  *
  * Each end of a connection holds a reference to the other from the moment it is
  * connected until it is itself closed: so a socket can be used by its peer
@@ -87,20 +94,17 @@ struct seq_file;
 
 /**
  * struct myproto_net - what a network namespace has of its own
- * @sysctl: handle of the sysctls
- * @default_channel: sysctl net.myproto.default_channel; never 0
+ * @buckets: the sockets, see sockets.c
+ * @sysctl: handle of the sysctl
  * @unprivileged_start: sysctl net.myproto.unprivileged_channel_start: to bind
  *	to a channel below it takes CAP_NET_BIND_SERVICE
- * @stats: what was dropped, see enum myproto_stat; drops are rare, and so there
- *	is not one for each CPU
  *
- * The sysctls are written at any time and read with READ_ONCE().
+ * The sysctl is written at any time and read with READ_ONCE().
  */
 struct myproto_net {
+	struct myproto_bucket	*buckets;
 	struct ctl_table_header	*sysctl;
-	unsigned int		default_channel;
 	unsigned int		unprivileged_start;
-	atomic_long_t		stats[MYPROTO_STAT_NUM];
 };
 
 extern unsigned int myproto_net_id;
@@ -108,11 +112,6 @@ extern unsigned int myproto_net_id;
 static inline struct myproto_net *myproto_net(const struct net *net)
 {
 	return net_generic(net, myproto_net_id);
-}
-
-static inline u32 myproto_default_channel(const struct net *net)
-{
-	return READ_ONCE(myproto_net(net)->default_channel);
 }
 
 /**
@@ -144,18 +143,27 @@ struct myproto_key {
  * @accept_queue: of a listening socket, the connections that wait for accept(),
  *	linked by their @room_relay, each with its first reference; under the
  *	queue lock
- * @room_wait: where others wait for room, in @accept_queue if the socket
- *	listens, in the receive buffer otherwise
+ * @connect_queue: of a listening socket, the sockets that are connecting and
+ *	wait for a place in @accept_queue, linked by their @room_relay, each
+ *	with a reference; under the queue lock
+ * @listener: of a connecting socket, in whose @connect_queue it is; without a
+ *	reference; under the queue lock of the listener, and read under RCU
+ * @child: of a connecting socket, the other end, with its first reference;
+ *	under the queue lock of the listener
+ * @room_wait: where others wait for room in the receive buffer
  * @room_relay: wakes who polls this socket when @peer has room; it moves from
- *	one peer to another under the queue lock. Nobody can poll before
- *	accept(), until when it links the socket in @accept_queue
+ *	one peer to another under the queue lock. It is not needed for that
+ *	before the socket is connected and accepted, until when it links it in
+ *	one of the two queues
  * @rx_waiting: how many readers of a stream sleep; under the queue lock
  * @rx_total: how many bytes have been received in all, modulo 2^32; written
  *	under the queue lock
  * @rx_read: how many of them have been read; written under the socket lock if
  *	it is a stream, the queue lock otherwise
+ * @scm_fds: how many descriptors have been sent to it and not been read
  * @aborted: it has been aborted, or its peer has, see myproto_abort(); written
  *	under the queue lock
+ * @inq: whether SO_INQ is set; written at any time
  * @line_in: how many bytes have been put into @line in all, modulo 2^8; written
  *	under the queue lock
  * @line_out: how many of them have been taken out; written under the socket
@@ -174,12 +182,17 @@ struct myproto_sock {
 	u32			channel;
 	struct sock __rcu	*peer;
 	struct list_head	accept_queue;
+	struct list_head	connect_queue;
+	struct sock		*listener;
+	struct sock		*child;
 	wait_queue_head_t	room_wait;
 	wait_queue_entry_t	room_relay;
 	u32			rx_waiting;
 	u32			rx_total;
 	u32			rx_read;
+	atomic_t		scm_fds;
 	bool			aborted;
+	bool			inq;
 	u8			line_in;
 	u8			line_out;
 	u8			line[MYPROTO_LINE_SIZE];
@@ -190,18 +203,20 @@ struct myproto_sock {
  * @pid: the process, or NULL when it is not told
  * @uid: its user ID, if it is
  * @gid: its group ID
+ * @secid: the label of its socket, or 0 when no security module gives one
  */
 struct myproto_cred {
 	struct pid	*pid;
 	kuid_t		uid;
 	kgid_t		gid;
+	u32		secid;
 };
 
 static inline bool myproto_cred_eq(const struct myproto_cred *a,
 				   const struct myproto_cred *b)
 {
 	return a->pid == b->pid && uid_eq(a->uid, b->uid) &&
-	       gid_eq(a->gid, b->gid);
+	       gid_eq(a->gid, b->gid) && a->secid == b->secid;
 }
 
 /**
@@ -209,15 +224,17 @@ static inline bool myproto_cred_eq(const struct myproto_cred *a,
  * @cred: who sent it; has a reference to the process
  * @channel: of a message, the sender's channel, or 0 if it has none
  * @read: of a stream, how many bytes of it have been read
+ * @fpl: the files that go with its first byte, or NULL; owned
  * @eor: of a message, whether it was sent with MSG_EOR
  */
 struct myproto_cb {
 	struct myproto_cred	cred;
 	union {
-		u32	channel;
-		u32	read;
+		u32		channel;
+		u32		read;
 	};
-	bool		eor;
+	bool			eor;
+	struct scm_fp_list	*fpl;
 };
 
 #define MYPROTO_CB(skb) ((struct myproto_cb *)(skb)->cb)
@@ -316,13 +333,22 @@ static inline bool myproto_rx_writable(const struct sock *sk)
 	return sk->sk_type == SOCK_STREAM ? room >= rcvbuf / 2 : room > 0;
 }
 
+/* Whether a socket has asked to be told who sends to it. SO_PASSRIGHTS, which
+ * is among the sk_scm_recv_flags, is another matter.
+ */
+static inline bool myproto_asks_cred(const struct sock *sk)
+{
+	return sk->sk_scm_credentials || sk->sk_scm_security ||
+	       sk->sk_scm_pidfd;
+}
+
 /**
  * myproto_wants_cred - whether a receiver is to be told who sent something
  * @sk: the sender
  * @peer: the receiver
  *
- * That is so when either side has SO_PASSCRED set, or may set it before it
- * reads because it has not been accepted yet.
+ * That is so when either side has SO_PASSCRED or SO_PASSSEC set, or may set
+ * them before it reads because it has not been accepted yet.
  *
  * Context: Any; it may change at any time.
  * Return: whether it is.
@@ -333,8 +359,7 @@ static inline bool myproto_wants_cred(const struct sock *sk,
 	/* First: once it is accepted, it may set the option. */
 	if (!smp_load_acquire(&peer->sk_socket))
 		return true;
-	return READ_ONCE(sk->sk_scm_recv_flags) ||
-	       READ_ONCE(peer->sk_scm_recv_flags);
+	return myproto_asks_cred(sk) || myproto_asks_cred(peer);
 }
 
 /**
@@ -405,12 +430,14 @@ static inline int myproto_recv_flags(int flags)
  * @wqueue: how many bytes the peer has not read, 0 with SOCK_DGRAM; if it
  *	listens, the backlog
  * @memory: how many bytes are charged to it
- * @peer_channel: the peer's channel, or 0 if it has none or there is no peer
+ * @peer_channel: the peer's channel, or the one that the socket is connecting
+ *	to; 0 if there is none
  * @peer_ino: the inode of its socket, or 0 if it has been closed or waits for
  *	accept()
  * @peer_cookie: its cookie, if that was asked for
  * @has_peer: whether there is a peer; only if @state is TCP_ESTABLISHED
- * @state: TCP_CLOSE, TCP_LISTEN or TCP_ESTABLISHED
+ * @state: TCP_CLOSE, TCP_LISTEN, TCP_SYN_SENT while it is connecting, or
+ *	TCP_ESTABLISHED
  * @shutdown: RCV_SHUTDOWN, SEND_SHUTDOWN or both
  */
 struct myproto_info {
@@ -434,6 +461,8 @@ int myproto_channel_init(void);
 void myproto_channel_exit(void);
 int myproto_addr_channel(const struct sockaddr_unsized *addr, int addr_len,
 			 u32 *channel);
+int myproto_addr_peer(const struct sockaddr_unsized *addr, int addr_len,
+		      u32 *channel);
 int myproto_channel_bind(struct sock *sk, u32 channel);
 int myproto_channel_autobind(struct sock *sk, u32 channel);
 struct sock *myproto_channel_lookup(const struct net *net, u32 channel);
@@ -458,40 +487,50 @@ __poll_t myproto_poll(struct file *file, struct socket *sock,
 		      struct poll_table_struct *wait);
 
 /* cred.c */
-void myproto_set_peercred(struct sock *sk);
+int myproto_set_peercred(struct sock *sk);
 void myproto_copy_peercred(struct sock *sk, struct sock *from);
-int __myproto_scm_send(struct socket *sock, struct msghdr *msg,
-		       struct scm_cookie **scm);
+int __myproto_scm_send(struct socket *sock, const struct sock *peer,
+		       struct msghdr *msg, struct scm_cookie **scm);
 void myproto_scm_recv(struct socket *sock, struct msghdr *msg,
-		      struct sk_buff *skb, int flags);
+		      struct sk_buff *skb, struct scm_fp_list *fpl, int flags);
 struct myproto_cred myproto_send_cred(const struct sock *sk,
 				      const struct sock *peer,
 				      const struct scm_cookie *scm);
+void myproto_skb_destruct(struct sk_buff *skb);
 void myproto_skb_set_cred(struct sk_buff *skb,
 			  const struct myproto_cred *cred);
 
 /**
- * myproto_scm_send - see which credentials a sender names
+ * myproto_scm_send - see which credentials a sender names, and which files
  * @sock: the sender
+ * @peer: the receiver
  * @msg: what is sent
  * @scm: where to store them, for the caller to give up with scm_destroy();
  *	becomes NULL if there are none
  *
  * Context: Process context. May sleep.
- * Return: 0, -EINVAL for a control message that is not known, SCM_RIGHTS among
- * it, or not well formed, -EPERM for the credentials of others, or -ESRCH.
+ * Return: 0, -EINVAL for a control message that is not known or not well formed
+ * and for files that cannot be sent, -EPERM for the credentials of others,
+ * -ESRCH, -EBADF or -ENOMEM.
  */
-static inline int myproto_scm_send(struct socket *sock, struct msghdr *msg,
-				   struct scm_cookie **scm)
+static inline int myproto_scm_send(struct socket *sock, const struct sock *peer,
+				   struct msghdr *msg, struct scm_cookie **scm)
 {
 	if (msg->msg_controllen)
-		return __myproto_scm_send(sock, msg, scm);
+		return __myproto_scm_send(sock, peer, msg, scm);
 
 	*scm = NULL;
 	return 0;
 }
 
+/* drop.c */
+void myproto_drop(struct sock *sk, struct sk_buff *skb,
+		  enum skb_drop_reason reason);
+void myproto_drop_unread(struct sock *sk, u32 len,
+			 enum skb_drop_reason reason);
+
 /* message.c */
+int myproto_message_max(const struct sock *sk);
 int myproto_dgram_connect(struct socket *sock, struct sockaddr_unsized *addr,
 			  int addr_len, int flags);
 int myproto_dgram_sendmsg(struct socket *sock, struct msghdr *msg, size_t len);
@@ -586,7 +625,7 @@ int myproto_skb_read(const struct sk_buff *skb, int off, struct msghdr *msg,
 		     int len);
 void myproto_tx_short(struct sock *sk, struct sock *peer);
 int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb,
-		    const struct scm_cookie *scm);
+		    struct scm_cookie *scm);
 u32 myproto_tail_size(const struct sock *sk);
 int myproto_publish_small(struct sock *sk, struct sock *peer, const void *data,
 			  int len, const struct scm_cookie *scm, int *size);
@@ -596,8 +635,19 @@ int myproto_sk_ioctl(struct sock *sk, int cmd, int *karg);
 void myproto_set_rcvbuf(struct sock *sk, int val);
 int myproto_set_rcvlowat(struct sock *sk, int val);
 
+/* rights.c */
+int myproto_rights_check(const struct sock *peer, const struct msghdr *msg,
+			 const struct scm_fp_list *fpl);
+void myproto_rights_send(struct sock *peer, struct sk_buff *skb,
+			 struct scm_cookie *scm);
+void myproto_rights_off(struct sock *sk, const struct sk_buff *skb);
+struct scm_fp_list *myproto_rights_recv(struct sk_buff *skb,
+					struct msghdr *msg, bool share);
+void myproto_rights_close(struct sk_buff *skb);
+
 /* sockets.c */
-void myproto_sockets_init(void);
+int myproto_sockets_init(struct net *net);
+void myproto_sockets_exit(struct net *net);
 void myproto_sockets_add(struct sock *sk);
 void myproto_sockets_del(struct sock *sk);
 struct sock *myproto_sockets_find(const struct net *net, loff_t *pos);
@@ -630,5 +680,9 @@ static inline void myproto_sysctl_unregister(struct net *net)
 {
 }
 #endif
+
+/* trace.c */
+u64 myproto_cookie(struct sock *sk);
+u64 myproto_peer_cookie(const struct sock *sk, u32 *channel);
 
 #endif /* _MYPROTO_H */

@@ -102,6 +102,22 @@ void __net_exit myproto_proc_unregister(struct net *net)
 	remove_proc_entry("myproto", net->proc_net);
 }
 
+/* How many descriptors have been sent to @sk, or to the connections that wait
+ * for its accept(), and not been read.
+ */
+static unsigned int myproto_scm_fds(struct sock *sk)
+{
+	struct myproto_sock *msk = myproto_sk(sk), *child;
+	unsigned int fds;
+
+	spin_lock(&sk->sk_receive_queue.lock);
+	fds = atomic_read(&msk->scm_fds);
+	list_for_each_entry(child, &msk->accept_queue, room_relay.entry)
+		fds += atomic_read(&child->scm_fds);
+	spin_unlock(&sk->sk_receive_queue.lock);
+	return fds;
+}
+
 /**
  * myproto_show_fdinfo - what /proc/PID/fdinfo tells of a socket
  * @seq: where to write it
@@ -111,6 +127,8 @@ void __net_exit myproto_proc_unregister(struct net *net)
  */
 void myproto_show_fdinfo(struct seq_file *seq, struct socket *sock)
 {
-	seq_printf(seq, "myproto-channel:\t%u\nmyproto-peer:\t%u\n",
-		   myproto_channel(sock->sk), myproto_peer_channel(sock->sk));
+	seq_printf(seq,
+		   "scm_fds: %u\nmyproto-channel:\t%u\nmyproto-peer:\t%u\n",
+		   myproto_scm_fds(sock->sk), myproto_channel(sock->sk),
+		   myproto_peer_channel(sock->sk));
 }

@@ -7,6 +7,8 @@
 #include <linux/memcontrol.h>
 #include <linux/minmax.h>
 #include <linux/net.h>
+#include <linux/pid.h>
+#include <linux/pidfs.h>
 #include <linux/poll.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -484,30 +486,21 @@ static int myproto_filtered(struct sock *peer, struct sk_buff *skb,
 	}
 }
 
-/**
- * myproto_publish - give an skb to a socket
- * @sk: the sender
- * @peer: the receiver
- * @skb: what is sent; the receiver's if it returns 0
- * @scm: the credentials that the sender names, or NULL
- *
- * Who is told about the sender, and whether the filter of @peer lets a message
- * in, is decided at the moment when it is queued.
- *
- * Context: Process context.
- * Return: 0, -EAGAIN when @peer has no room, -EPIPE when it takes no more,
- * -ECONNREFUSED instead when it is a closed SOCK_DGRAM socket, -EPERM when it
- * is associated with another one, -EACCES when a security module denies it, or
- * -ENOBUFS when @skb is of memory that is kept for other uses.
+/* Do what myproto_publish() says with the credentials @cred. Returns -ESTALE
+ * when these are no longer what is wanted.
  */
-int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb,
-		    const struct scm_cookie *scm)
+static int myproto_try_publish(struct sock *sk, struct sock *peer,
+			       struct sk_buff *skb, struct scm_cookie *scm,
+			       const struct myproto_cred *cred)
 {
 	struct sk_buff_head *queue = &peer->sk_receive_queue;
+	const bool files = scm && scm->fp;
 	enum skb_drop_reason reason = SKB_NOT_DROPPED_YET;
-	struct myproto_cred cred;
 	bool ready = false;
 	int err;
+
+	if (files && scm_too_many_fds())
+		return -ETOOMANYREFS;
 
 	if (READ_ONCE(peer->sk_flags) & SK_FLAGS_TIMESTAMP)
 		__net_timestamp(skb);
@@ -515,13 +508,17 @@ int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb,
 	/* model: send_enqueue */
 	spin_lock(&queue->lock);
 	err = myproto_tx_state(sk, peer);
+	if (!err && files && !peer->sk_scm_rights)
+		err = -EPERM;
+	if (!err && !cred->pid && myproto_wants_cred(sk, peer))
+		err = -ESTALE;
 	if (!err && peer->sk_type != SOCK_STREAM)
 		reason = sk_filter_reason(peer, skb);
 	if (!err && !reason) {
-		if (scm || myproto_wants_cred(sk, peer)) {
-			cred = myproto_send_cred(sk, peer, scm);
-			myproto_skb_set_cred(skb, &cred);
-		}
+		if (cred->pid)
+			myproto_skb_set_cred(skb, cred);
+		if (files)
+			myproto_rights_send(peer, skb, scm);
 		sock_skb_set_dropcount(peer, skb);
 		atomic_add(skb->truesize, &peer->sk_rmem_alloc);
 		myproto_rx_count(peer, skb->len);
@@ -536,6 +533,42 @@ int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb,
 	return reason ? myproto_filtered(peer, skb, reason) : err;
 }
 
+/**
+ * myproto_publish - give an skb to a socket
+ * @sk: the sender
+ * @peer: the receiver
+ * @skb: what is sent; the receiver's if it returns 0
+ * @scm: the credentials that the sender names, and the files, which it no
+ *	longer has when they have been sent; or NULL
+ *
+ * Who is told about the sender, whether @peer takes files, and whether its
+ * filter lets a message in, is decided at the moment when it is queued.
+ *
+ * Context: Process context. May sleep.
+ * Return: 0, -EAGAIN when @peer has no room, -EPIPE when it takes no more,
+ * -ECONNREFUSED instead when it is a closed SOCK_DGRAM socket, -EPERM when it
+ * is associated with another one or takes no files, -ETOOMANYREFS when the
+ * caller's user has too many in flight, -EACCES when a security module denies
+ * it, or -ENOBUFS when @skb is of memory that is kept for other uses, or there
+ * is none.
+ */
+int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb,
+		    struct scm_cookie *scm)
+{
+	struct myproto_cred cred;
+	int err;
+
+	do {
+		/* Not under the queue lock: security modules may sleep. */
+		cred = myproto_send_cred(sk, peer, scm);
+		/* There may be no other time at which a pidfd can be had. */
+		if (cred.pid && pidfs_register_pid(cred.pid))
+			return -ENOBUFS;
+		err = myproto_try_publish(sk, peer, skb, scm, &cred);
+	} while (err == -ESTALE);
+	return err;
+}
+
 /* Whether what is sent to @sk now may become one with what is in @skb: it is
  * one to the reader, who may want to know who sent it and when.
  */
@@ -543,7 +576,8 @@ static bool myproto_skb_mergeable(const struct sock *sk,
 				  const struct sk_buff *skb,
 				  const struct myproto_cred *cred)
 {
-	if (READ_ONCE(sk->sk_flags) & SK_FLAGS_TIMESTAMP)
+	if (READ_ONCE(sk->sk_flags) & SK_FLAGS_TIMESTAMP ||
+	    MYPROTO_CB(skb)->fpl)
 		return false;
 	return myproto_cred_eq(&MYPROTO_CB(skb)->cred, cred);
 }
@@ -617,16 +651,17 @@ static bool myproto_tail_add(struct sock *peer, struct sk_buff *tail,
 int myproto_publish_small(struct sock *sk, struct sock *peer, const void *data,
 			  int len, const struct scm_cookie *scm, int *size)
 {
+	struct myproto_cred cred = myproto_send_cred(sk, peer, scm);
 	struct sk_buff_head *queue = &peer->sk_receive_queue;
 	bool added, ready = false;
-	struct myproto_cred cred;
 	struct sk_buff *tail;
 	int err;
 
 	spin_lock(&queue->lock);
 	err = myproto_tx_state(sk, peer);
-	if (!err) {
-		cred = myproto_send_cred(sk, peer, scm);
+	if (!err && !cred.pid && myproto_wants_cred(sk, peer)) {
+		err = -ENOBUFS;
+	} else if (!err) {
 		tail = skb_peek_tail(queue);
 		if (tail)
 			added = myproto_skb_mergeable(peer, tail, &cred) &&
@@ -724,8 +759,7 @@ void myproto_set_rcvbuf(struct sock *sk, int val)
 {
 	/* Under the lock, so that either a sender sees it or what was sent is
 	 * seen below. There may be room where there was none, or none where
-	 * there was, so that what is there will do. A listening socket has
-	 * others at its room_wait, whom this does not concern or harm.
+	 * there was, so that what is there will do.
 	 */
 	spin_lock(&sk->sk_receive_queue.lock);
 	WRITE_ONCE(sk->sk_rcvbuf, val);

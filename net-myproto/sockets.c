@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
-/* AF_MYPROTO: all the sockets there are, for who wants to see them */
+/* AF_MYPROTO: the sockets of a network namespace, for who wants to see them */
 
+#include <linux/errno.h>
 #include <linux/export.h>
 #include <linux/hash.h>
 #include <linux/list.h>
 #include <linux/sched/signal.h>
+#include <linux/slab.h>
 #include <linux/sock_diag.h>
 #include <linux/spinlock.h>
+#include <net/net_debug.h>
 #include <net/net_namespace.h>
 #include <net/sock.h>
 #include <net/tcp_states.h>
 
 #include "myproto.h"
 
-#define MYPROTO_BUCKET_BITS	8
+/* A table has so many locks that those who make and close sockets at the same
+ * time rarely meet, and takes 2 KiB.
+ */
+#define MYPROTO_BUCKET_BITS	7
 #define MYPROTO_BUCKETS		BIT(MYPROTO_BUCKET_BITS)
 
 /* A position is a bucket, and unless it is the beginning of that, the number of
@@ -32,28 +38,52 @@ struct myproto_bucket {
 	struct hlist_head	head;
 };
 
-/* One table for all network namespaces, of fixed size, for nothing is looked up
- * in it: it has so many locks that those who make and close sockets at the same
- * time rarely meet.
+/**
+ * myproto_sockets_init - make the table of the sockets of a network namespace
+ * @net: the namespace
+ *
+ * It does not grow, for nothing is looked up in it.
+ *
+ * Context: Process context. May sleep.
+ * Return: 0 or -ENOMEM.
  */
-static struct myproto_bucket myproto_buckets[MYPROTO_BUCKETS];
+int __net_init myproto_sockets_init(struct net *net)
+{
+	struct myproto_bucket *buckets;
+	u32 i;
+
+	buckets = kvzalloc_objs(*buckets, MYPROTO_BUCKETS, GFP_KERNEL_ACCOUNT);
+	if (!buckets)
+		return -ENOMEM;
+
+	for (i = 0; i < MYPROTO_BUCKETS; i++)
+		spin_lock_init(&buckets[i].lock);
+	myproto_net(net)->buckets = buckets;
+	return 0;
+}
 
 /**
- * myproto_sockets_init - prepare the table of all sockets
+ * myproto_sockets_exit - undo myproto_sockets_init()
+ * @net: the namespace, in which no sockets are left: those of user space keep
+ *	it, and those of the kernel have to be closed before
  *
- * Context: Any, once, before there are sockets.
+ * Context: Process context. May sleep.
  */
-void __init myproto_sockets_init(void)
+void __net_exit myproto_sockets_exit(struct net *net)
 {
+	struct myproto_bucket *buckets = myproto_net(net)->buckets;
 	u32 i;
 
 	for (i = 0; i < MYPROTO_BUCKETS; i++)
-		spin_lock_init(&myproto_buckets[i].lock);
+		DEBUG_NET_WARN_ON_ONCE(!hlist_empty(&buckets[i].head));
+	kvfree(buckets);
 }
 
 static struct myproto_bucket *myproto_bucket(const struct sock *sk)
 {
-	return &myproto_buckets[hash_ptr(sk, MYPROTO_BUCKET_BITS)];
+	struct myproto_bucket *buckets = myproto_net(sock_net(sk))->buckets;
+
+	return &buckets[hash_ptr(sk, MYPROTO_BUCKET_BITS)];
 }
 
 /**
@@ -89,26 +119,25 @@ void myproto_sockets_del(struct sock *sk)
 	spin_unlock(&bucket->lock);
 }
 
-/* Whether @sk is to be seen in @net. The other end of a connection is not until
+/* Whether @sk is to be seen. The other end of a connection is not until
  * connect() has made it one.
  */
-static bool myproto_is_seen(const struct sock *sk, const struct net *net)
+static bool myproto_is_seen(const struct sock *sk)
 {
-	if (!net_eq(sock_net(sk), net))
-		return false;
-
 	/* Pairs with rcu_assign_pointer() in myproto_establish(). */
 	return sock_i_ino(sk) || smp_load_acquire(&myproto_sk(sk)->peer);
 }
 
-/* The first of @net's sockets that is @sk or comes after it. Called with the
- * lock of @bucket held, to which @sk belongs unless it is NULL.
+/* The first socket to be seen that is @sk or comes after it. Called with the
+ * lock of bucket number @bucket held, to which @sk belongs unless it is NULL.
  */
 static struct sock *myproto_sockets_seek(const struct net *net, u32 bucket,
 					 struct sock *sk, loff_t *pos)
 {
+	struct myproto_bucket *buckets = myproto_net(net)->buckets;
+
 	for (;;) {
-		while (sk && !myproto_is_seen(sk, net))
+		while (sk && !myproto_is_seen(sk))
 			sk = sk_next(sk);
 		*pos = (loff_t)bucket << MYPROTO_POS_SHIFT;
 		if (sk) {
@@ -116,14 +145,13 @@ static struct sock *myproto_sockets_seek(const struct net *net, u32 bucket,
 			return sk;
 		}
 
-		spin_unlock(&myproto_buckets[bucket].lock);
-		/* There may be many, of other namespaces too. */
+		spin_unlock(&buckets[bucket].lock);
 		cond_resched();
 		if (++bucket == MYPROTO_BUCKETS ||
 		    fatal_signal_pending(current))
 			break;
-		spin_lock(&myproto_buckets[bucket].lock);
-		sk = sk_head(&myproto_buckets[bucket].head);
+		spin_lock(&buckets[bucket].lock);
+		sk = sk_head(&buckets[bucket].head);
 	}
 	*pos = (loff_t)MYPROTO_BUCKETS << MYPROTO_POS_SHIFT;
 	return NULL;
@@ -147,14 +175,15 @@ static struct sock *myproto_sockets_seek(const struct net *net, u32 bucket,
  */
 struct sock *myproto_sockets_find(const struct net *net, loff_t *pos)
 {
+	struct myproto_bucket *buckets = myproto_net(net)->buckets;
 	u32 bucket = *pos >> MYPROTO_POS_SHIFT;
 	struct sock *sk;
 
 	if (bucket >= MYPROTO_BUCKETS)
 		return NULL;
 
-	spin_lock(&myproto_buckets[bucket].lock);
-	sk = sk_head(&myproto_buckets[bucket].head);
+	spin_lock(&buckets[bucket].lock);
+	sk = sk_head(&buckets[bucket].head);
 	/* Past those that are newer than where it paused */
 	if (*pos & MYPROTO_POS_INSIDE)
 		while (sk && (s32)(sk->sk_hash - (u32)*pos) > 0)
@@ -183,7 +212,7 @@ EXPORT_SYMBOL_GPL(myproto_sockets_next);
 /**
  * myproto_sockets_end - end a walk, or pause it
  * @sk: the socket where the walk is, which is not the caller's any more unless
- *	he has taken a reference; or NULL
+ *	they have taken a reference; or NULL
  *
  * Context: Process context, with the lock that came with @sk held.
  */
@@ -193,6 +222,20 @@ void myproto_sockets_end(const struct sock *sk)
 		spin_unlock(&myproto_bucket(sk)->lock);
 }
 EXPORT_SYMBOL_GPL(myproto_sockets_end);
+
+/* The channel that @sk, which is connecting, wants to be connected to */
+static u32 myproto_listener_channel(const struct sock *sk)
+{
+	const struct sock *listener;
+	u32 channel;
+
+	/* The listener is freed by RCU. */
+	rcu_read_lock();
+	listener = READ_ONCE(myproto_sk(sk)->listener);
+	channel = listener ? myproto_channel(listener) : 0;
+	rcu_read_unlock();
+	return channel;
+}
 
 /* Called with the queue lock of @sk held, which keeps @peer. */
 static void myproto_get_peer_info(const struct sock *sk, struct sock *peer,
@@ -239,13 +282,17 @@ void myproto_get_info(struct sock *sk, struct myproto_info *info, bool cookie)
 		info->rqueue = myproto_inq(sk);
 	}
 
-	/* It is connected when it has both, and has no peer once closed. */
+	/* It is connected when it has both. Who closes it changes the state
+	 * first.
+	 */
 	if (info->state == TCP_ESTABLISHED) {
 		if (peer)
 			myproto_get_peer_info(sk, peer, info, cookie);
 		else
-			info->state = TCP_CLOSE;
+			info->state = TCP_SYN_SENT;
 	}
+	if (info->state == TCP_SYN_SENT)
+		info->peer_channel = myproto_listener_channel(sk);
 	spin_unlock(&queue->lock);
 }
 EXPORT_SYMBOL_GPL(myproto_get_info);

@@ -37,11 +37,14 @@
 static bool myproto_is_small(const struct sock *sk, const struct sock *peer,
 			     int len, const struct scm_cookie *scm)
 {
+	if (scm && scm->fp)
+		return false;
 	if (!skb_queue_empty_lockless(&peer->sk_receive_queue))
 		return len <= MYPROTO_SMALL_SIZE;
 
 	return len <= MYPROTO_LINE_SIZE &&
-	       myproto_line_suits(peer, scm || myproto_wants_cred(sk, peer));
+	       myproto_line_suits(peer, (scm && scm->pid) ||
+				  myproto_wants_cred(sk, peer));
 }
 
 /* Send the next @len bytes of @msg without an skb of their own. Returns @len,
@@ -102,7 +105,7 @@ static struct sk_buff *myproto_skb_splice(struct sock *sk, struct sock *peer,
  * error: -EAGAIN when there is no room.
  */
 static int myproto_send_some(struct sock *sk, struct sock *peer,
-			     struct msghdr *msg, const struct scm_cookie *scm)
+			     struct msghdr *msg, struct scm_cookie *scm)
 {
 	bool splice = msg->msg_flags & MSG_SPLICE_PAGES;
 	int len, err, size = 0;
@@ -136,8 +139,7 @@ static int myproto_send_some(struct sock *sk, struct sock *peer,
 
 /* Send until @msg is empty, there is an error, or there is no time left. */
 static int myproto_stream_send(struct sock *sk, struct sock *peer,
-			       struct msghdr *msg,
-			       const struct scm_cookie *scm)
+			       struct msghdr *msg, struct scm_cookie *scm)
 {
 	int sent = 0, err = 0;
 	bool waited = false;
@@ -184,7 +186,8 @@ static int myproto_stream_send(struct sock *sk, struct sock *peer,
  * error after the first, or -ENOTCONN, -EISCONN or -EOPNOTSUPP when an address
  * was given, -EOPNOTSUPP for MSG_OOB, -EPIPE with SIGPIPE when the peer takes
  * no more, -EAGAIN when there is no room and no time left, what a signal gives,
- * what myproto_scm_send() says, -EFAULT or -ENOBUFS.
+ * what myproto_scm_send() says, -EPERM or -ETOOMANYREFS when files cannot be
+ * sent now, -EFAULT or -ENOBUFS.
  */
 int myproto_stream_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 {
@@ -199,7 +202,7 @@ int myproto_stream_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 	else if (!peer)
 		err = -ENOTCONN;
 	else
-		err = myproto_scm_send(sock, msg, &scm);
+		err = myproto_scm_send(sock, peer, msg, &scm);
 	if (err)
 		goto out;
 
@@ -218,6 +221,7 @@ struct myproto_read {
 	struct msghdr		*msg;		/* either this... */
 	struct pipe_inode_info	*pipe;		/* ...or that */
 	struct sk_buff		*first;		/* whose sender to tell */
+	struct scm_fp_list	*fpl;		/* files that came with it */
 	int			len;		/* bytes that are wanted */
 	int			skip;		/* bytes not to be peeked at */
 	int			copied;		/* bytes that were copied */
@@ -275,7 +279,8 @@ static struct sk_buff *myproto_spill_skb(struct sock *sk, u32 len)
 	u32 size = len;
 	gfp_t gfp;
 
-	if (skb && !MYPROTO_CB(skb)->cred.pid && !skb->tstamp) {
+	if (skb && !MYPROTO_CB(skb)->cred.pid && !MYPROTO_CB(skb)->fpl &&
+	    !skb->tstamp) {
 		if (skb_tailroom(skb) >= len)
 			return skb;
 		size = max(len, myproto_tail_size(sk));
@@ -348,8 +353,8 @@ static int myproto_rx_take(struct sock *sk, struct myproto_read *rd, bool *end)
 	return err ? : line || !skb_queue_empty(&sk->sk_write_queue);
 }
 
-/* Whether @skb can go to the same read as what was there before it: with
- * SO_PASSCRED, not if somebody else sent it.
+/* Whether @skb can go to the same read as what was there before it: not if one
+ * of the two has files, and with SO_PASSCRED not if somebody else sent it.
  */
 static bool myproto_read_fits(const struct sock *sk, struct myproto_read *rd,
 			      struct sk_buff *skb)
@@ -357,16 +362,20 @@ static bool myproto_read_fits(const struct sock *sk, struct myproto_read *rd,
 	if (!rd->msg)
 		return true;
 
+	rd->full |= rd->copied && MYPROTO_CB(skb)->fpl;
+	if (rd->full)
+		return false;
+
 	if (!rd->first) {
 		if (rd->copied)
 			return true;
-		if (READ_ONCE(sk->sk_scm_recv_flags) ||
+		if (MYPROTO_CB(skb)->fpl || myproto_asks_cred(sk) ||
 		    READ_ONCE(sk->sk_flags) & SK_FLAGS_TIMESTAMP)
 			rd->first = skb_get(skb);
 		return true;
 	}
 
-	rd->full = READ_ONCE(sk->sk_scm_recv_flags) &&
+	rd->full = myproto_asks_cred(sk) &&
 		   !myproto_cred_eq(&MYPROTO_CB(skb)->cred,
 				    &MYPROTO_CB(rd->first)->cred);
 	return !rd->full;
@@ -386,6 +395,22 @@ static int myproto_read_chunk(struct sock *sk, struct myproto_read *rd,
 	err = skb_splice_bits(skb, sk, off, rd->pipe, len, 0) ? : -ENOMEM;
 	rd->full = err < len;
 	return err;
+}
+
+/* The first byte of @skb has been read: take the files that go with it. A pipe
+ * has no place for them.
+ */
+static void myproto_read_rights(struct sock *sk, struct myproto_read *rd,
+				struct sk_buff *skb)
+{
+	if (!rd->peek)
+		myproto_rights_off(sk, skb);
+	if (rd->msg) {
+		rd->fpl = myproto_rights_recv(skb, rd->msg, rd->peek);
+		rd->full = true;
+	} else {
+		myproto_rights_close(skb);
+	}
 }
 
 /* Read what has been taken over, up to the length wanted, and drop it unless it
@@ -413,6 +438,8 @@ static int myproto_rx_copy(struct sock *sk, struct myproto_read *rd)
 					       rd->len - rd->copied));
 		if (err < 0)
 			break;
+		if (cb->fpl && !off && err)
+			myproto_read_rights(sk, rd, skb);
 
 		rd->copied += err;
 		read += err;
@@ -534,7 +561,7 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 	target = rd->pipe ? 1 :
 		 sock_rcvlowat(sk, flags & MSG_WAITALL, rd->len);
 	rd->peek = flags & MSG_PEEK;
-	rd->spill = rd->peek || rd->pipe || READ_ONCE(sk->sk_scm_recv_flags) ||
+	rd->spill = rd->peek || rd->pipe || myproto_asks_cred(sk) ||
 		    READ_ONCE(sk->sk_flags) & SK_FLAGS_TIMESTAMP;
 
 	lock_sock(sk);
@@ -584,6 +611,24 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 	return rd->copied ? : min(err, 0);
 }
 
+/* Tell a reader who wants to know, in one way or both, how much there is still
+ * to be read. The end is something to read for io_uring, or it would wait for
+ * it.
+ */
+static void myproto_recv_inq(struct sock *sk, struct msghdr *msg, int err)
+{
+	bool cmsg = READ_ONCE(myproto_sk(sk)->inq) && err >= 0;
+	int inq;
+
+	if (!cmsg && !msg->msg_get_inq)
+		return;
+
+	inq = myproto_inq(sk);
+	if (cmsg)
+		put_cmsg(msg, SOL_SOCKET, SCM_INQ, sizeof(inq), &inq);
+	msg->msg_inq = inq ? : !!(READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN);
+}
+
 /**
  * myproto_stream_recvmsg - recv(2) and its relatives
  * @sock: a connected socket
@@ -611,16 +656,13 @@ int myproto_stream_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 		err = -ENOTCONN;
 	if (!err)
 		err = myproto_stream_read(sk, &rd, flags);
-	/* The end is something to read, too, or io_uring would wait for it. */
-	if (msg->msg_get_inq)
-		msg->msg_inq = myproto_inq(sk) ? :
-			       !!(READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN);
-
 	if (rd.first) {
 		if (err > 0)
-			myproto_scm_recv(sock, msg, rd.first, flags);
+			myproto_scm_recv(sock, msg, rd.first, rd.fpl,
+					 flags);
 		consume_skb(rd.first);
 	}
+	myproto_recv_inq(sk, msg, err);
 	trace_myproto_recvmsg(sk, 0, len, flags, err);
 	return err;
 }

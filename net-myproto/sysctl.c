@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* AF_MYPROTO: net.myproto.* */
+/* AF_MYPROTO: sysctl net.myproto.unprivileged_channel_start */
 
 #include <linux/slab.h>
 #include <linux/sysctl.h>
@@ -7,23 +7,10 @@
 
 #include "myproto.h"
 
-enum {
-	MYPROTO_CTL_DEFAULT_CHANNEL,
-	MYPROTO_CTL_UNPRIVILEGED_START,
-};
-
 static const unsigned int myproto_unprivileged_max = MYPROTO_DYNAMIC_FIRST;
 
 static const struct ctl_table myproto_ctl_table[] = {
-	[MYPROTO_CTL_DEFAULT_CHANNEL] = {
-		.procname	= "default_channel",
-		.maxlen		= sizeof(unsigned int),
-		.mode		= 0644,
-		.proc_handler	= proc_douintvec_minmax,
-		/* Channel 0 stands for the default channel. */
-		.extra1		= SYSCTL_ONE,
-	},
-	[MYPROTO_CTL_UNPRIVILEGED_START] = {
+	{
 		.procname	= "unprivileged_channel_start",
 		.maxlen		= sizeof(unsigned int),
 		.mode		= 0644,
@@ -33,8 +20,8 @@ static const struct ctl_table myproto_ctl_table[] = {
 };
 
 /**
- * myproto_sysctl_register - make the sysctls of a network namespace
- * @net: the namespace, with the values set
+ * myproto_sysctl_register - make the sysctl of a network namespace
+ * @net: the namespace, with the value set
  *
  * Context: Process context. May sleep.
  * Return: 0 or -ENOMEM.
@@ -49,8 +36,7 @@ int __net_init myproto_sysctl_register(struct net *net)
 	if (!table)
 		return -ENOMEM;
 
-	table[MYPROTO_CTL_DEFAULT_CHANNEL].data = &mnet->default_channel;
-	table[MYPROTO_CTL_UNPRIVILEGED_START].data = &mnet->unprivileged_start;
+	table->data = &mnet->unprivileged_start;
 
 	mnet->sysctl = register_net_sysctl_sz(net, "net/myproto", table,
 					      ARRAY_SIZE(myproto_ctl_table));

@@ -11,19 +11,27 @@
 #include <linux/socket.h>
 #include <linux/types.h>
 
-/* bind(): any free channel; connect(): the default channel */
+/* bind(): any free channel; no channel to connect or send to */
 #define MYPROTO_CHANNEL_ANY	0
 
-/* The default channel, unless sysctl net.myproto.default_channel says
- * otherwise
- */
+/* Where listen() on a socket that is not bound listens */
 #define MYPROTO_CHANNEL_DEFAULT	999
+
+/* Level of the options below */
+#define SOL_MYPROTO		288
+
+/* int, read only, SOCK_SEQPACKET and SOCK_DGRAM: how long a message to the peer
+ * may be now, in bytes; ENOTCONN if there is no peer
+ */
+#define MYPROTO_MESSAGE_MAX	1
 
 /**
  * struct sockaddr_my - address of an AF_MYPROTO socket
  * @smy_family: AF_MYPROTO
  * @__smy_pad: must be zero
  * @smy_channel: channel number in host byte order, or MYPROTO_CHANNEL_ANY
+ *
+ * A longer address is accepted if all that follows is zero.
  */
 struct sockaddr_my {
 	__kernel_sa_family_t	smy_family;

@@ -17,18 +17,21 @@
  * @mdiag_types: dump: which types are wanted, as a mask of 1 << SOCK_STREAM,
  *	1 << SOCK_DGRAM and 1 << SOCK_SEQPACKET, 0 for all; otherwise must be 0
  * @mdiag_states: dump: which states are wanted, as a mask of 1 << TCP_CLOSE,
- *	1 << TCP_LISTEN and 1 << TCP_ESTABLISHED, 0 for all; otherwise must be 0
+ *	1 << TCP_LISTEN, 1 << TCP_SYN_SENT and 1 << TCP_ESTABLISHED, 0 for all;
+ *	otherwise must be 0
  * @mdiag_channel: dump: the channel of the sockets that are wanted, 0 for all;
  *	otherwise the channel of the socket, which must be bound to it, or 0
  * @mdiag_ino: dump: must be 0; otherwise the inode of the socket, or 0. Not
  *	together with a channel; without both, the cookie says which socket
- * @mdiag_show: what to show, as a mask of MDIAG_SHOW_*; SOCK_DESTROY: must be 0
+ * @mdiag_show: what to show besides struct myproto_diag_msg, as a mask of
+ *	MDIAG_SHOW_*; SOCK_DESTROY: must be 0
  * @mdiag_cookie: the cookie that the socket must have; twice 0, or twice
  *	MYPROTO_DIAG_NOCOOKIE, for any; dump: must be any
  *
  * With SOCK_DIAG_BY_FAMILY and NLM_F_DUMP it asks for all sockets that match,
  * without NLM_F_DUMP for one, and with SOCK_DESTROY it ends one. Bits that have
- * no name are refused, and so are attributes: there are none for requests.
+ * no name are refused, in nlmsg_flags all but those of NLM_F_REQUEST, NLM_F_ACK
+ * and NLM_F_DUMP, and so are attributes: there are none for requests.
  */
 struct myproto_diag_req {
 	__u8	sdiag_family;
@@ -52,7 +55,8 @@ struct myproto_diag_req {
  * struct myproto_diag_msg - a socket, followed by attributes
  * @mdiag_family: AF_MYPROTO
  * @mdiag_type: SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM
- * @mdiag_state: TCP_CLOSE, TCP_LISTEN or TCP_ESTABLISHED
+ * @mdiag_state: TCP_CLOSE, TCP_LISTEN, TCP_SYN_SENT while it is connecting, or
+ *	TCP_ESTABLISHED
  * @mdiag_shutdown: 1 if nothing can be received any more, 2 if nothing can be
  *	sent, 3 if both
  * @mdiag_channel: its channel, or 0 if it has none
@@ -73,7 +77,8 @@ struct myproto_diag_msg {
  * enum myproto_diag_attr - what follows struct myproto_diag_msg
  * @MYPROTO_DIAG_UNSPEC: not used
  * @MYPROTO_DIAG_PEER_CHANNEL: __u32, the channel of the peer, or 0 if it has
- *	none; this and the next two are left out if there is no peer
+ *	none; of a connecting socket, the channel it connects to. This and the
+ *	next two are left out if there is no peer
  * @MYPROTO_DIAG_PEER_INO: __u32, its inode, or 0 if it waits for accept() or
  *	has been closed
  * @MYPROTO_DIAG_PEER_COOKIE: twice __u32, its cookie

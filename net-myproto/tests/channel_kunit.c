@@ -113,6 +113,28 @@ static void addr_pad_test(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, channel, 1);
 }
 
+/* What is beyond the address must be zero, as far as it was given. */
+static void addr_tail_test(struct kunit *test)
+{
+	struct address from = { .family = 46, .channel = CHANNEL };
+	u32 channel = 1;
+	int i;
+
+	for (i = 0; i < sizeof(from.more); i++) {
+		memset(from.more, 0, sizeof(from.more));
+		from.more[i] = 0x80;
+		KUNIT_EXPECT_EQ_MSG(test, -EINVAL,
+				    check_addr(test, &from, 9 + i, &channel),
+				    "byte %d", i);
+		KUNIT_EXPECT_EQ(test, channel, 1);
+		KUNIT_EXPECT_EQ_MSG(test, 0,
+				    check_addr(test, &from, 8 + i, &channel),
+				    "byte %d", i);
+		KUNIT_EXPECT_EQ(test, channel, CHANNEL);
+		channel = 1;
+	}
+}
+
 static int bind_to(struct sock *sk, u32 channel)
 {
 	struct sockaddr_my addr = {
@@ -507,6 +529,7 @@ static struct kunit_case channel_cases[] = {
 	KUNIT_CASE(addr_length_test),
 	KUNIT_CASE(addr_family_test),
 	KUNIT_CASE(addr_pad_test),
+	KUNIT_CASE(addr_tail_test),
 	KUNIT_CASE(collision_test),
 	KUNIT_CASE(dying_test),
 	KUNIT_CASE(namespace_test),

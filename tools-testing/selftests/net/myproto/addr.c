@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * AF_MYPROTO addresses, which are the same for all types: the sockaddr, bind(),
- * privileged and default channels and their sysctls, getsockname() and
+ * privileged channels and their sysctl, the default channel, getsockname() and
  * getpeername().
  */
 #include <sys/syscall.h>
@@ -45,7 +45,7 @@ TEST(abi)
 	EXPECT_EQ(0, addr.pad);
 	EXPECT_EQ(999U, addr.channel);
 
-	/* Channel 0 is any. */
+	/* To bind(), channel 0 is any. */
 	addr.channel = 0;
 	fd = socket(46, SOCK_STREAM, 0);
 	ASSERT_EQ(0, bind(fd, (struct sockaddr *)&addr, 8));
@@ -97,28 +97,35 @@ static const struct address {
 	socklen_t len;
 	sa_family_t family;
 	__u16 pad;
+	int tail;	/* 1 + which byte after the address is not 0 */
 	int bind_err;
 	int connect_err;
 	int dgram_connect_err;
 } addresses[] = {
-	{ "no address", 0, AF_MYPROTO, 0, EINVAL, EINVAL, EINVAL },
-	{ "length 1", 1, AF_MYPROTO, 0, EINVAL, EINVAL, EINVAL },
-	{ "length 2", 2, AF_MYPROTO, 0, EINVAL, EINVAL, EINVAL },
-	{ "length 7", 7, AF_MYPROTO, 0, EINVAL, EINVAL, EINVAL },
-	{ "length 7, AF_INET", 7, AF_INET, 0, EINVAL, EINVAL, EINVAL },
-	{ "AF_INET", 8, AF_INET, 0,
+	{ "no address", 0, AF_MYPROTO, 0, 0, EINVAL, EINVAL, EINVAL },
+	{ "length 1", 1, AF_MYPROTO, 0, 0, EINVAL, EINVAL, EINVAL },
+	{ "length 2", 2, AF_MYPROTO, 0, 0, EINVAL, EINVAL, EINVAL },
+	{ "length 7", 7, AF_MYPROTO, 0, 0, EINVAL, EINVAL, EINVAL },
+	{ "length 7, AF_INET", 7, AF_INET, 0, 0, EINVAL, EINVAL, EINVAL },
+	{ "AF_INET", 8, AF_INET, 0, 0,
 	  EAFNOSUPPORT, EAFNOSUPPORT, EAFNOSUPPORT },
-	{ "AF_UNIX and pad", 8, AF_UNIX, 1,
+	{ "AF_UNIX and pad", 8, AF_UNIX, 1, 0,
+	  EAFNOSUPPORT, EAFNOSUPPORT, EAFNOSUPPORT },
+	{ "AF_INET and tail", 16, AF_INET, 0, 1,
 	  EAFNOSUPPORT, EAFNOSUPPORT, EAFNOSUPPORT },
 	/* Ends the association of a DGRAM socket, if any */
-	{ "AF_UNSPEC", 8, AF_UNSPEC, 0, EAFNOSUPPORT, EINVAL, 0 },
-	{ "pad", 8, AF_MYPROTO, 1, EINVAL, EINVAL, EINVAL },
-	{ "pad's other byte", 8, AF_MYPROTO, 0x8000, EINVAL, EINVAL, EINVAL },
-	{ "length 8", 8, AF_MYPROTO, 0, 0, ECONNREFUSED, ECONNREFUSED },
-	{ "length 9", 9, AF_MYPROTO, 0, 0, ECONNREFUSED, ECONNREFUSED },
-	{ "length 128", 128, AF_MYPROTO, 0, 0, ECONNREFUSED, ECONNREFUSED },
-	{ "length 129", 129, AF_MYPROTO, 0, EINVAL, EINVAL, EINVAL },
-	{ "length -1", -1, AF_MYPROTO, 0, EINVAL, EINVAL, EINVAL },
+	{ "AF_UNSPEC", 8, AF_UNSPEC, 0, 0, EAFNOSUPPORT, EINVAL, 0 },
+	{ "pad", 8, AF_MYPROTO, 1, 0, EINVAL, EINVAL, EINVAL },
+	{ "pad's other byte", 8, AF_MYPROTO, 0x8000, 0,
+	  EINVAL, EINVAL, EINVAL },
+	{ "length 8", 8, AF_MYPROTO, 0, 1, 0, ECONNREFUSED, ECONNREFUSED },
+	{ "length 9", 9, AF_MYPROTO, 0, 2, 0, ECONNREFUSED, ECONNREFUSED },
+	{ "length 128", 128, AF_MYPROTO, 0, 0, 0, ECONNREFUSED, ECONNREFUSED },
+	{ "length 129", 129, AF_MYPROTO, 0, 0, EINVAL, EINVAL, EINVAL },
+	{ "length -1", -1, AF_MYPROTO, 0, 0, EINVAL, EINVAL, EINVAL },
+	/* It may get a meaning. */
+	{ "tail", 9, AF_MYPROTO, 0, 1, EINVAL, EINVAL, EINVAL },
+	{ "tail's end", 128, AF_MYPROTO, 0, 120, EINVAL, EINVAL, EINVAL },
 };
 
 /* The bytes of an address with a channel that was free just now */
@@ -136,9 +143,10 @@ static void address_bytes(struct __test_metadata *_metadata,
 	addr.smy_channel = my_channel(_metadata, fd);
 	close(fd);
 
-	/* Bytes after the address are not looked at. */
-	memset(bytes, 0xff, sizeof(struct sockaddr_storage));
+	memset(bytes, 0, sizeof(struct sockaddr_storage));
 	memcpy(bytes, &addr, sizeof(addr));
+	if (address->tail)
+		bytes[sizeof(addr) + address->tail - 1] = 1;
 }
 
 TEST_F(type, bind_checks_address)
@@ -564,44 +572,24 @@ TEST(bind_privileged_in_own_user_ns)
 	EXPECT_EQ(0, ret);
 }
 
-/* The default channel, and then the sysctls */
+/* The default channel, where listen() listens, and nobody goes by not naming a
+ * channel: an address that was not filled in reaches nobody.
+ */
 
-/* Who offers a service where those go that name no channel */
-static int default_service(struct __test_metadata *_metadata, __u32 channel)
+TEST_F(type, channel_0_einval)
 {
-	int fd = my_socket(_metadata);
+	int fd = my_socket(_metadata), service;
 
-	/* A DGRAM socket has no listen() to bind it. */
-	ASSERT_EQ(0, my_type == SOCK_DGRAM ? my_bind(fd, channel) :
-					     listen(fd, 1));
-	EXPECT_EQ(channel, my_channel(_metadata, fd));
-	return fd;
-}
-
-TEST_F(type, default_channel)
-{
-	int client, service;
-
-	EXPECT_EQ(ECONNREFUSED, err_of(connect_new(MYPROTO_CHANNEL_ANY)));
-	service = default_service(_metadata, MYPROTO_CHANNEL_DEFAULT);
-
-	client = my_client(_metadata, MYPROTO_CHANNEL_ANY);
-	EXPECT_EQ(MYPROTO_CHANNEL_DEFAULT, my_peer(_metadata, client));
+	service = my_bound_socket(_metadata, MYPROTO_CHANNEL_DEFAULT);
 	if (my_type != SOCK_DGRAM)
-		EXPECT_LE(0, accept(service, NULL, NULL));
-}
-
-TEST(default_channel_sendto)
-{
-	int client, service;
-
-	my_type = SOCK_DGRAM;
-	client = my_socket(_metadata);
-	EXPECT_EQ(ECONNREFUSED,
-		  err_of(my_sendto(client, MYPROTO_CHANNEL_ANY, "abc", 3, 0)));
-	service = default_service(_metadata, MYPROTO_CHANNEL_DEFAULT);
-	EXPECT_EQ(3, my_sendto(client, MYPROTO_CHANNEL_ANY, "abc", 3, 0));
-	expect_recv(_metadata, service, "abc");
+		ASSERT_EQ(0, listen(service, 1));
+	EXPECT_EQ(EINVAL, err_of(my_connect(fd, MYPROTO_CHANNEL_ANY)));
+	if (my_type == SOCK_DGRAM)
+		EXPECT_EQ(EINVAL, err_of(my_sendto(fd, MYPROTO_CHANNEL_ANY,
+						   "abc", 3, 0)));
+	EXPECT_EQ(0, my_channel(_metadata, fd));
+	EXPECT_EQ(0, poll_now(service) & POLLIN);
+	EXPECT_EQ(0, my_connect(fd, MYPROTO_CHANNEL_DEFAULT));
 }
 
 TEST(default_channel_listen_taken_eaddrinuse)
@@ -629,49 +617,23 @@ FIXTURE_SETUP(sysctl)
 
 FIXTURE_TEARDOWN_PARENT(sysctl)
 {
-	EXPECT_EQ(0, sysctl_set("default_channel", "999"));
 	EXPECT_EQ(0, sysctl_set("unprivileged_channel_start", "1024"));
 }
 
-TEST_F(sysctl, values)
+TEST_F(sysctl, value)
 {
-	EXPECT_EQ(MYPROTO_CHANNEL_DEFAULT, sysctl_get("default_channel"));
 	EXPECT_EQ(1024, sysctl_get("unprivileged_channel_start"));
 }
 
 TEST_F(sysctl, bad_values_einval)
 {
-	EXPECT_EQ(EINVAL, sysctl_set("default_channel", "-1"));
-	EXPECT_EQ(EINVAL, sysctl_set("default_channel", "0"));
-	EXPECT_EQ(EINVAL, sysctl_set("default_channel", "abc"));
-	EXPECT_EQ(EINVAL, sysctl_set("default_channel", "4294967296"));
 	EXPECT_EQ(EINVAL, sysctl_set("unprivileged_channel_start", "-1"));
 	EXPECT_EQ(EINVAL, sysctl_set("unprivileged_channel_start", "abc"));
 	/* The dynamic channels are for everybody. */
 	EXPECT_EQ(EINVAL,
 		  sysctl_set("unprivileged_channel_start", "2147483649"));
 
-	EXPECT_EQ(MYPROTO_CHANNEL_DEFAULT, sysctl_get("default_channel"));
 	EXPECT_EQ(1024, sysctl_get("unprivileged_channel_start"));
-}
-
-TEST_F(sysctl, default_channel)
-{
-	int service, client;
-	size_t i;
-
-	ASSERT_EQ(0, sysctl_set("default_channel", "4000"));
-	EXPECT_EQ(4000, sysctl_get("default_channel"));
-
-	for (i = 0; i < ARRAY_SIZE(types); i++) {
-		my_type = types[i];
-		service = default_service(_metadata, 4000);
-		client = my_client(_metadata, MYPROTO_CHANNEL_ANY);
-		EXPECT_EQ(4000, my_peer(_metadata, client));
-		EXPECT_EQ(ECONNREFUSED,
-			  err_of(connect_new(MYPROTO_CHANNEL_DEFAULT)));
-		close(service);
-	}
 }
 
 TEST_F(sysctl, unprivileged_channel_start)

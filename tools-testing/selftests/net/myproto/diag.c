@@ -11,9 +11,14 @@
 #include <linux/myproto_diag.h>
 #include <linux/netlink.h>
 
+#include "cmsg.h"
 #include "link.h"
 #include "many.h"
 #include "type.h"
+
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS	83
+#endif
 
 #define MODULE		"/sys/module/myproto_diag"
 
@@ -22,7 +27,8 @@
 
 enum {
 	ALL_TYPES = 1 << SOCK_STREAM | 1 << SOCK_DGRAM | 1 << SOCK_SEQPACKET,
-	ALL_STATES = 1 << TCP_CLOSE | 1 << TCP_LISTEN | 1 << TCP_ESTABLISHED,
+	ALL_STATES = 1 << TCP_CLOSE | 1 << TCP_LISTEN | 1 << TCP_SYN_SENT |
+		     1 << TCP_ESTABLISHED,
 };
 
 FIXTURE_VARIANT_ADD(type, dgram)
@@ -125,6 +131,9 @@ static void parse_attrs(struct __test_metadata *_metadata,
 	}
 }
 
+/* The most to read at once, of which a dump makes its messages as long */
+static size_t diag_read_len = 1 << 16;
+
 /* Send a request and read what comes. Returns how many sockets @fn counted, or
  * the negative errno.
  */
@@ -142,8 +151,9 @@ static int diag(struct __test_metadata *_metadata, int type, int flags,
 	set_timeout(_metadata, nl, SO_RCVTIMEO, WAIT_MS);
 	diag_send(_metadata, nl, type, flags, req, len);
 	for (;;) {
-		left = recv(nl, buf, sizeof(buf), 0);
+		left = recv(nl, buf, diag_read_len, MSG_TRUNC);
 		ASSERT_LT(0, left);
+		ASSERT_GE(diag_read_len, left);
 		for (nlh = (void *)buf; NLMSG_OK(nlh, left);
 		     nlh = NLMSG_NEXT(nlh, left)) {
 			EXPECT_EQ(4711, nlh->nlmsg_seq);
@@ -414,6 +424,35 @@ TEST_F(listen, shows_listener)
 	EXPECT_EQ(TCP_ESTABLISHED, kept.msg.mdiag_state);
 	EXPECT_EQ(channel, kept.msg.mdiag_channel);
 	EXPECT_EQ(inode(_metadata, client), kept.peer_ino);
+}
+
+/* Where it connects to, and not yet a peer */
+TEST_F(listen, shows_connecting)
+{
+	struct myproto_diag_req req = dump_req();
+	struct kept kept;
+	__u32 channel;
+	int fd, listener;
+
+	listener = my_listener(_metadata, 0, &channel);
+	my_client(_metadata, channel);
+	fd = my_socket(_metadata);
+	set_nonblock(_metadata, fd);
+	ASSERT_EQ(EINPROGRESS, err_of(my_connect(fd, channel)));
+
+	kept = dumped(_metadata, fd);
+	EXPECT_EQ(TCP_SYN_SENT, kept.msg.mdiag_state);
+	EXPECT_EQ(channel, kept.peer_channel);
+	EXPECT_EQ((attrs_of(SHOW_ALL) & ~attrs_of(MDIAG_SHOW_PEER)) |
+		  1 << MYPROTO_DIAG_PEER_CHANNEL, kept.shown);
+	req.mdiag_states = 1 << TCP_SYN_SENT;
+	EXPECT_TRUE(is_told(_metadata, &req, fd));
+	EXPECT_FALSE(is_told(_metadata, &req, listener));
+
+	ASSERT_LE(0, accept(listener, NULL, NULL));
+	kept = dumped(_metadata, fd);
+	EXPECT_EQ(TCP_ESTABLISHED, kept.msg.mdiag_state);
+	EXPECT_EQ(attrs_of(SHOW_ALL), kept.shown);
 }
 
 TEST(shows_uid)
@@ -706,6 +745,21 @@ FIXTURE_VARIANT_ADD(cookie, get_without_peer)
 	.look = look_get,
 };
 
+/* Only the peers of those that are told of get cookies. */
+static void look_filtered(struct __test_metadata *_metadata, int fd,
+			  __u64 cookie)
+{
+	struct myproto_diag_req req = dump_req();
+
+	req.mdiag_channel = 1;
+	EXPECT_FALSE(is_told(_metadata, &req, fd));
+}
+
+FIXTURE_VARIANT_ADD(cookie, dump_of_others)
+{
+	.look = look_filtered,
+};
+
 /* Nobody has the cookie, so all are looked at. */
 static void look_cookie(struct __test_metadata *_metadata, int fd, __u64 cookie)
 {
@@ -742,89 +796,6 @@ TEST_F(cookie, none_given)
 }
 
 /* Requests that are refused */
-
-FIXTURE(invalid) {};
-
-FIXTURE_VARIANT(invalid)
-{
-	bool dump;
-	struct myproto_diag_req req;
-};
-
-FIXTURE_SETUP(invalid)
-{
-}
-
-FIXTURE_TEARDOWN(invalid)
-{
-}
-
-FIXTURE_VARIANT_ADD(invalid, protocol)
-{
-	.req = { .sdiag_protocol = 1, .mdiag_ino = 1 },
-};
-
-FIXTURE_VARIANT_ADD(invalid, show)
-{
-	.req = { .mdiag_show = SHOW_ALL + 1, .mdiag_ino = 1 },
-};
-
-FIXTURE_VARIANT_ADD(invalid, types)
-{
-	.req = { .mdiag_types = ALL_TYPES, .mdiag_ino = 1 },
-};
-
-FIXTURE_VARIANT_ADD(invalid, states)
-{
-	.req = { .mdiag_states = ALL_STATES, .mdiag_ino = 1 },
-};
-
-FIXTURE_VARIANT_ADD(invalid, inode_and_channel)
-{
-	.req = { .mdiag_channel = 1, .mdiag_ino = 1 },
-};
-
-FIXTURE_VARIANT_ADD(invalid, nothing_named)
-{
-	.req = { .mdiag_cookie = { MYPROTO_DIAG_NOCOOKIE,
-				   MYPROTO_DIAG_NOCOOKIE } },
-};
-
-FIXTURE_VARIANT_ADD(invalid, dump_protocol)
-{
-	.dump = true,
-	.req = { .sdiag_protocol = 1 },
-};
-
-FIXTURE_VARIANT_ADD(invalid, dump_show)
-{
-	.dump = true,
-	.req = { .mdiag_show = 0x80000000 },
-};
-
-FIXTURE_VARIANT_ADD(invalid, dump_inode)
-{
-	.dump = true,
-	.req = { .mdiag_ino = 1 },
-};
-
-FIXTURE_VARIANT_ADD(invalid, dump_cookie)
-{
-	.dump = true,
-	.req = { .mdiag_cookie = { 0, 1 } },
-};
-
-TEST_F(invalid, einval)
-{
-	struct myproto_diag_req req = variant->req;
-
-	req.sdiag_family = AF_MYPROTO;
-	EXPECT_EQ(-EINVAL, diag(_metadata, SOCK_DIAG_BY_FAMILY,
-				variant->dump ? NLM_F_DUMP : 0, &req,
-				sizeof(req), count_all, NULL));
-	if (!variant->dump)
-		EXPECT_EQ(EINVAL, destroy_req(_metadata, &req));
-}
 
 /* Each bit of the masks that has no meaning */
 TEST(invalid_bits)
@@ -880,50 +851,113 @@ TEST(invalid_attribute)
 	}
 }
 
-TEST(invalid_length)
+/* Flags that have no meaning here, half of NLM_F_DUMP among them; and what is
+ * destroyed is one socket, even if NLM_F_DUMP comes with its name.
+ */
+TEST(invalid_flags)
 {
-	struct {
-		struct myproto_diag_req req;
-		__u32 more;
-	} req = { .req = one_req(inode(_metadata, my_socket(_metadata))) };
-	static const int flags[] = { NLM_F_DUMP, 0 };
-	static const size_t len[] = { 2, 4, sizeof(req.req) - 1,
-				      sizeof(req.req) + 1, sizeof(req) };
-	size_t i, j;
+	struct myproto_diag_req all = dump_req(), one;
+	int fd[2], i, flag;
 
-	for (i = 0; i < ARRAY_SIZE(len); i++) {
-		for (j = 0; j < ARRAY_SIZE(flags); j++)
-			EXPECT_EQ(-EINVAL,
-				  diag(_metadata, SOCK_DIAG_BY_FAMILY, flags[j],
-				       &req, len[i], count_all, NULL));
-		EXPECT_EQ(-EINVAL, diag(_metadata, SOCK_DESTROY, 0, &req,
-					len[i], count_all, NULL));
+	my_socketpair(_metadata, fd);
+	one = one_req(inode(_metadata, fd[0]));
+	for (i = 0; i < 16; i++) {
+		flag = 1 << i;
+		if (flag & (NLM_F_REQUEST | NLM_F_ACK))
+			continue;
+		EXPECT_EQ(-EINVAL, diag(_metadata, SOCK_DIAG_BY_FAMILY, flag,
+					&one, sizeof(one), count_all, NULL));
+		EXPECT_EQ(-EINVAL, diag(_metadata, SOCK_DESTROY, flag, &one,
+					sizeof(one), count_all, NULL));
+		if (flag & NLM_F_DUMP)
+			continue;
+		EXPECT_EQ(-EINVAL, diag(_metadata, SOCK_DIAG_BY_FAMILY,
+					NLM_F_DUMP | flag, &all, sizeof(all),
+					count_all, NULL));
 	}
-}
-
-/* It ends one socket, even when one is named. */
-TEST(destroy_dump_einval)
-{
-	struct myproto_diag_req req;
-	int fd[2];
-
-	my_socketpair(_metadata, fd);
-	req = one_req(inode(_metadata, fd[0]));
-	EXPECT_EQ(-EINVAL, diag(_metadata, SOCK_DESTROY, NLM_F_DUMP, &req,
-				sizeof(req), NULL, NULL));
+	EXPECT_EQ(-EINVAL, diag(_metadata, SOCK_DESTROY, NLM_F_DUMP, &one,
+				sizeof(one), count_all, NULL));
 	EXPECT_EQ(EAGAIN, try_recv(fd[0]));
 }
 
-TEST(destroy_show_einval)
-{
-	int fd[2];
-	struct myproto_diag_req req;
+/* A request with an errno or none, by what the header says of it */
+struct random_req {
+	int type;
+	int flags;
+	size_t len;
+	union {
+		struct myproto_diag_req req;
+		__u32 word[10];
+	};
+};
 
-	my_socketpair(_metadata, fd);
-	req = one_req(inode(_metadata, fd[0]));
-	req.mdiag_show = MDIAG_SHOW_UID;
-	EXPECT_EQ(EINVAL, destroy_req(_metadata, &req));
-	EXPECT_EQ(EAGAIN, try_recv(fd[0]));
+static bool is_valid(const struct random_req *r)
+{
+	const struct myproto_diag_req *req = &r->req;
+	const __u32 *half = req->mdiag_cookie;
+	bool any = half[0] == half[1] && (!half[0] || !~half[0]);
+	bool dump = (r->flags & NLM_F_DUMP) == NLM_F_DUMP;
+
+	if (r->len != sizeof(*req) || r->flags & ~(NLM_F_ACK | NLM_F_DUMP) ||
+	    !dump != !(r->flags & NLM_F_DUMP) || req->sdiag_protocol ||
+	    req->mdiag_types & ~ALL_TYPES || req->mdiag_states & ~ALL_STATES ||
+	    req->mdiag_show & ~SHOW_ALL)
+		return false;
+	if (r->type == SOCK_DESTROY && (dump || req->mdiag_show))
+		return false;
+	if (dump)
+		return !req->mdiag_ino && any;
+	return !req->mdiag_types && !req->mdiag_states &&
+	       !(req->mdiag_ino && req->mdiag_channel) &&
+	       (req->mdiag_ino || req->mdiag_channel || !any);
+}
+
+/* What is wrong with it is at most a little. */
+static struct random_req random_req(void)
+{
+	static const int lens[] = { 2, 4, 27, 29, 31, 32, 36, 40 };
+	struct random_req r = {
+		.type = rand() % 3 ? SOCK_DIAG_BY_FAMILY : SOCK_DESTROY,
+		.flags = rand() % 4 * NLM_F_ROOT,
+		.len = rand() % 8 ? sizeof(r.req) : lens[rand() % 8],
+	};
+	int i;
+
+	if (r.flags == NLM_F_DUMP) {
+		r.req.mdiag_types = rand() & ALL_TYPES;
+		r.req.mdiag_states = rand() & ALL_STATES;
+	}
+	if (r.type == SOCK_DIAG_BY_FAMILY)
+		r.req.mdiag_show = rand() & SHOW_ALL;
+	for (i = rand() % 3; i; i--)
+		r.word[rand() % 10] = rand() % 2 ? ~0U : rand() % 4096;
+	if (r.req.mdiag_cookie[0] && rand() % 2)
+		r.req.mdiag_cookie[1] = r.req.mdiag_cookie[0];
+	if (!(rand() % 8))
+		r.flags ^= 1 << (2 + rand() % 14);
+	r.req.sdiag_family = AF_MYPROTO;
+	return r;
+}
+
+/* Each request is answered or refused as the header says. */
+TEST(random_requests)
+{
+	int seen[2] = {}, i, ret;
+	struct random_req r;
+
+	srand(4711);
+	my_socket(_metadata);
+	for (i = 0; i < 5000; i++) {
+		r = random_req();
+		ret = diag(_metadata, r.type, r.flags | NLM_F_ACK, &r.req,
+			   r.len, count_all, NULL);
+		EXPECT_EQ(!is_valid(&r), ret == -EINVAL)
+			TH_LOG("type %d flags %#x len %zu: %d", r.type,
+			       r.flags, r.len, ret);
+		seen[is_valid(&r)]++;
+	}
+	EXPECT_LT(500, seen[0]);
+	EXPECT_LT(500, seen[1]);
 }
 
 /* Many sockets, while others come and go */
@@ -938,11 +972,51 @@ TEST_F(many, each_once)
 	struct myproto_diag_req req = dump_req();
 	int round;
 
-	for (round = 0; round < 5; round++) {
+	for (round = 0; round < 4; round++) {
+		/* The least that programs are to read is 8 KiB. */
+		diag_read_len = round % 2 ? 1 << 16 : 8192;
 		EXPECT_EQ(LASTING, diag_dump(_metadata, &req, count_lasting,
 					     &self->lasting));
 		expect_each_once(_metadata, &self->lasting);
 	}
+}
+
+/* A socket that is told of is there: it has an inode. */
+static bool reopen_stop;
+
+static void *reopen(void *arg)
+{
+	int fd;
+
+	while (!__atomic_load_n(&reopen_stop, __ATOMIC_RELAXED)) {
+		fd = socket(AF_MYPROTO, SOCK_DGRAM, 0);
+		my_bind(fd, 5000);
+		close(fd);
+	}
+	return NULL;
+}
+
+TEST(get_while_closed)
+{
+	struct myproto_diag_req req = one_req(0);
+	int i, err, seen = 0, gone = 0;
+	long end = now_ms() + WAIT_MS;
+	pthread_t thread;
+	struct kept kept;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, reopen, NULL));
+	req.mdiag_channel = 5000;
+	for (i = 0; i < 5000 && now_ms() < end; i++) {
+		err = get(_metadata, &req, &kept);
+		if (err)
+			ASSERT_EQ(ENOENT, err);
+		seen += !err;
+		gone += !err && !kept.msg.mdiag_ino;
+	}
+	__atomic_store_n(&reopen_stop, true, __ATOMIC_RELAXED);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_LT(0, seen);
+	EXPECT_EQ(0, gone);
 }
 
 /* The state of a record */
@@ -1143,6 +1217,51 @@ TEST_F(destroy, after_unread_data)
 	expect_recv(_metadata, self->fd[1], "abc");
 	EXPECT_EQ(ECONNABORTED, try_recv(self->fd[0]));
 	EXPECT_EQ(ECONNRESET, try_recv(self->fd[1]));
+}
+
+/* They are there as long as the data, in which they can still be read. */
+TEST_F(destroy, after_unread_descriptors)
+{
+	struct link link = { .fd = { self->fd[0], self->fd[1] } };
+	struct got got;
+	int fd[2], *in;
+
+	ASSERT_EQ(0, pipe(fd));
+	set_int_opt(_metadata, self->fd[1], SO_PASSRIGHTS, 1);
+	EXPECT_EQ(1, send_cmsg(&link, "a", SOL_SOCKET, SCM_RIGHTS, &fd[1],
+			       sizeof(int)));
+	EXPECT_EQ(1, send_cmsg(&link, "b", SOL_SOCKET, SCM_RIGHTS, &fd[1],
+			       sizeof(int)));
+	close(fd[1]);
+	ASSERT_EQ(0, destroy(_metadata, self->fd[1]));
+	EXPECT_EQ(1, recv_got(self->fd[1], &got, 256, 0));
+	in = find_cmsg(&got, SCM_RIGHTS, sizeof(int));
+	ASSERT_NE(NULL, in);
+	close(*in);
+	EXPECT_EQ(0, poll_for(fd[0], POLLIN, 0));
+	close(self->fd[1]);
+	self->fd[1] = -1;
+	EXPECT_EQ(POLLHUP, poll_for(fd[0], POLLIN, WAIT_MS));
+}
+
+/* Those of connections that nobody has accepted are closed at once. */
+TEST_F(destroy, unaccepted_descriptors)
+{
+	struct link link = { .type = variant->type };
+	int fd[2], listener;
+	__u32 channel;
+
+	ASSERT_EQ(0, pipe(fd));
+	listener = type_listener(_metadata, variant->type, &channel);
+	set_int_opt(_metadata, listener, SO_PASSRIGHTS, 1);
+	link.fd[0] = type_socket(_metadata, variant->type);
+	ASSERT_EQ(0, my_connect(link.fd[0], channel));
+	EXPECT_EQ(1, send_cmsg(&link, "a", SOL_SOCKET, SCM_RIGHTS, &fd[1],
+			       sizeof(int)));
+	close(fd[1]);
+	EXPECT_EQ(0, poll_for(fd[0], POLLIN, 0));
+	ASSERT_EQ(0, destroy(_metadata, listener));
+	EXPECT_EQ(POLLHUP, poll_for(fd[0], POLLIN, WAIT_MS));
 }
 
 TEST_F(destroy, so_error)

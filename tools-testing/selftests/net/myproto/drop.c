@@ -1,68 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * AF_MYPROTO: what was sent and nobody reads is counted, in the network
- * namespace of its socket and nowhere else, and nothing else is.
+ * AF_MYPROTO: what was sent and nobody reads is dropped, with the reason why,
+ * and nothing else is. The tracepoint myproto_drop tells, of the sockets of
+ * this network namespace.
  */
-#include <sys/stat.h>
-
 #include <linux/filter.h>
 
 #include "any.h"
+#include "tracefs.h"
 
 /* More than what is copied into an skb that is there, or into the socket */
 #define LARGE	9000
 
-/* The counters, in the order of /proc/net/myproto_stat */
-enum { FILTERED, FAULTED, MESSAGES, BYTES, NUM };
-
-static const char *const names[NUM] = {
-	"MyprotoFiltered",
-	"MyprotoFaulted",
-	"MyprotoUnreadMessages",
-	"MyprotoUnreadBytes",
-};
-
-struct stats {
-	long count[NUM];
-};
-
-/* Both are new, so that nobody else drops anything there. */
-static int netns[2];
-
-/* Those of the network namespace of the caller */
-static struct stats stats(struct __test_metadata *_metadata)
+/* What has been dropped since the last time, all of it for @reason: @count
+ * times, and @bytes in all
+ */
+static void expect_drops(struct __test_metadata *_metadata, const char *reason,
+			 int count, unsigned int bytes)
 {
-	FILE *f = fopen("/proc/net/myproto_stat", "r");
-	struct stats stats;
-	char name[64];
-	int i;
+	char text[8192], *line, *p;
 
-	ASSERT_NE(NULL, f);
-	for (i = 0; i < NUM; i++) {
-		ASSERT_EQ(2, fscanf(f, "%63s %ld", name, &stats.count[i]));
-		EXPECT_STREQ(names[i], name);
+	ASSERT_TRUE(tracefs_trace(text, sizeof(text)));
+	ASSERT_EQ(0, tracefs_write("trace", ""));
+	for (line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+		if (!strstr(line, " myproto_drop: "))
+			continue;
+		p = strstr(line, " len=");
+		ASSERT_NE(NULL, p);
+		bytes -= atoi(p + 5);
+		p = strstr(line, " reason=");
+		ASSERT_NE(NULL, p);
+		EXPECT_STREQ(reason, p + 8);
+		count--;
 	}
-	EXPECT_EQ(EOF, fscanf(f, "%63s", name));
-	fclose(f);
-	return stats;
+	EXPECT_EQ(0, count);
+	EXPECT_EQ(0U, bytes);
 }
 
-/* @change[] is what has been added to each counter since @before. */
-static void expect_stats(struct __test_metadata *_metadata,
-			 const struct stats *before, const struct stats *change)
+static void expect_no_drops(struct __test_metadata *_metadata)
 {
-	struct stats now = stats(_metadata);
-	int i;
-
-	for (i = 0; i < NUM; i++) {
-		EXPECT_EQ(change->count[i], now.count[i] - before->count[i])
-			TH_LOG("%s", names[i]);
-	}
+	expect_drops(_metadata, NULL, 0, 0);
 }
-
-#define EXPECT_STATS(before, ...) \
-	expect_stats(_metadata, &(before), \
-		     &(struct stats){ .count = { __VA_ARGS__ } })
 
 /* What SO_MEMINFO says was dropped */
 static __u32 drops(struct __test_metadata *_metadata, int fd)
@@ -125,7 +103,6 @@ static void send_large(struct __test_metadata *_metadata, struct link *link)
  */
 TEST_F(any, read)
 {
-	struct stats before = stats(_metadata);
 	struct link *link = &self->link;
 	char buf[8];
 
@@ -140,13 +117,12 @@ TEST_F(any, read)
 	expect_recv(_metadata, link->fd[1], "abc");
 	EXPECT_EQ(0U, drops(_metadata, link->fd[1]));
 	link_close(link, 1);
-	EXPECT_STATS(before, 0);
+	expect_no_drops(_metadata);
 }
 
 /* The sender is told. */
 TEST_F(any, failed_send)
 {
-	struct stats before = stats(_metadata);
 	struct link *link = &self->link;
 	bool dgram = link->type == SOCK_DGRAM;
 
@@ -154,12 +130,11 @@ TEST_F(any, failed_send)
 	EXPECT_EQ(EFAULT, err_of(link_send(link, 0, (void *)8, LARGE, 0)));
 	link_close(link, 1);
 	EXPECT_EQ(dgram ? ECONNREFUSED : EPIPE, link_try_send(link, 0));
-	EXPECT_STATS(before, 0);
+	expect_no_drops(_metadata);
 }
 
 TEST_F(any, unread)
 {
-	struct stats before = stats(_metadata);
 	struct link *link = &self->link;
 
 	link_expect_send(_metadata, link, 0, "abc");
@@ -168,23 +143,19 @@ TEST_F(any, unread)
 		link_expect_send(_metadata, link, 0, "");
 	link_close(link, 1);
 	if (link->type == SOCK_STREAM)
-		EXPECT_STATS(before, [BYTES] = 3 + LARGE);
+		expect_drops(_metadata, "SOCKET_CLOSE", 1, 3 + LARGE);
 	else
-		EXPECT_STATS(before, [MESSAGES] = 3);
+		expect_drops(_metadata, "SOCKET_CLOSE", 3, 3 + LARGE);
 }
 
 /* Of a stream, some of it is in the socket, where no skb is. */
 TEST_F(any, unread_small)
 {
-	struct stats before = stats(_metadata);
 	struct link *link = &self->link;
 
 	link_expect_send(_metadata, link, 0, "abcde");
 	link_close(link, 1);
-	if (link->type == SOCK_STREAM)
-		EXPECT_STATS(before, [BYTES] = 5);
-	else
-		EXPECT_STATS(before, [MESSAGES] = 1);
+	expect_drops(_metadata, "SOCKET_CLOSE", 1, 5);
 }
 
 /* Of a stream the reader has taken over more than it has read. What is beyond
@@ -192,7 +163,6 @@ TEST_F(any, unread_small)
  */
 TEST_F(any, partly_read)
 {
-	struct stats before = stats(_metadata);
 	struct link *link = &self->link;
 	char buf[100];
 
@@ -202,30 +172,25 @@ TEST_F(any, partly_read)
 	link_expect_send(_metadata, link, 0, "abc");
 	link_close(link, 1);
 	if (link->type == SOCK_STREAM)
-		EXPECT_STATS(before, [BYTES] = 2 * LARGE - 100 + 3);
+		expect_drops(_metadata, "SOCKET_CLOSE", 1, 2 * LARGE - 97);
 	else
-		EXPECT_STATS(before, [MESSAGES] = 2);
+		expect_drops(_metadata, "SOCKET_CLOSE", 2, LARGE + 3);
 }
 
 /* Both ends, one after the other */
 TEST_F(any, unread_both)
 {
-	struct stats before = stats(_metadata);
 	struct link *link = &self->link;
 
 	link_expect_send(_metadata, link, 0, "abc");
 	link_expect_send(_metadata, link, 1, "defgh");
 	link_destroy(link);
-	if (link->type == SOCK_STREAM)
-		EXPECT_STATS(before, [BYTES] = 3 + 5);
-	else
-		EXPECT_STATS(before, [MESSAGES] = 2);
+	expect_drops(_metadata, "SOCKET_CLOSE", 2, 8);
 }
 
 /* What fails without a filter fails with one, whatever that says. */
 TEST_F(any, failed_send_with_filter)
 {
-	struct stats before = stats(_metadata);
 	struct link *link = &self->link;
 
 	attach_drop(_metadata, link->fd[1]);
@@ -235,17 +200,15 @@ TEST_F(any, failed_send_with_filter)
 	link_close(link, 1);
 	EXPECT_EQ(link->type == SOCK_DGRAM ? ECONNREFUSED : EPIPE,
 		  link_try_send(link, 0));
-	EXPECT_STATS(before, 0);
+	expect_no_drops(_metadata);
 }
 
 TEST(excluded_sender_with_filter)
 {
-	struct stats before;
 	__u32 channel[3];
 	int fd[3], i;
 
 	my_type = SOCK_DGRAM;
-	before = stats(_metadata);
 	for (i = 0; i < 3; i++) {
 		fd[i] = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
 		channel[i] = my_channel(_metadata, fd[i]);
@@ -254,9 +217,9 @@ TEST(excluded_sender_with_filter)
 	attach_drop(_metadata, fd[0]);
 	EXPECT_EQ(EPERM, err_of(my_sendto(fd[2], channel[0], "x", 1, 0)));
 	EXPECT_EQ(0U, drops(_metadata, fd[0]));
-	EXPECT_STATS(before, 0);
+	expect_no_drops(_metadata);
 	EXPECT_EQ(0, err_of(my_sendto(fd[1], channel[0], "x", 1, 0)));
-	EXPECT_STATS(before, [FILTERED] = 1);
+	expect_drops(_metadata, "SOCKET_FILTER", 1, 1);
 	for (i = 0; i < 3; i++)
 		close(fd[i]);
 }
@@ -264,7 +227,6 @@ TEST(excluded_sender_with_filter)
 /* A filter is run for messages only. */
 TEST_F(any, filtered)
 {
-	struct stats before = stats(_metadata);
 	struct link *link = &self->link;
 	int fd = link->fd[1], one = 1;
 	__u32 count = 0;
@@ -282,7 +244,7 @@ TEST_F(any, filtered)
 	link_expect_send(_metadata, link, 0, "x");
 	EXPECT_EQ(count, recv_ovfl(_metadata, fd));
 	EXPECT_EQ(count, drops(_metadata, fd));
-	EXPECT_STATS(before, [FILTERED] = count);
+	expect_drops(_metadata, "SOCKET_FILTER", count, count ? 3 : 0);
 }
 
 /* A message is gone when it could not be copied, the data of a stream is not;
@@ -290,7 +252,6 @@ TEST_F(any, filtered)
  */
 TEST_F(any, faulted)
 {
-	struct stats before = stats(_metadata);
 	struct link *link = &self->link;
 	__u32 count = link->type != SOCK_STREAM;
 	int fd = link->fd[1], one = 1;
@@ -303,13 +264,13 @@ TEST_F(any, faulted)
 	else
 		link_expect_send(_metadata, link, 0, "x");
 	EXPECT_EQ(EFAULT, err_of(recv(fd, bad, 8, MSG_DONTWAIT | MSG_PEEK)));
-	EXPECT_STATS(before, 0);
+	expect_no_drops(_metadata);
 	EXPECT_EQ(EFAULT, err_of(recv(fd, bad, 8, MSG_DONTWAIT)));
 	if (count)
 		link_expect_send(_metadata, link, 0, "x");
 	EXPECT_EQ(count, recv_ovfl(_metadata, fd));
 	EXPECT_EQ(count, drops(_metadata, fd));
-	EXPECT_STATS(before, [FAULTED] = count);
+	expect_drops(_metadata, "SKB_UCOPY_FAULT", count, 3 * count);
 }
 
 /* Connections that wait for accept() when the listening socket is closed */
@@ -331,51 +292,25 @@ static void leave_unaccepted(struct __test_metadata *_metadata, int type)
 
 TEST(unaccepted)
 {
-	struct stats before = stats(_metadata);
-
 	leave_unaccepted(_metadata, SOCK_STREAM);
-	EXPECT_STATS(before, [BYTES] = 6);
+	expect_drops(_metadata, "SOCKET_UNACCEPTED", 2, 6);
 	leave_unaccepted(_metadata, SOCK_SEQPACKET);
-	EXPECT_STATS(before, [MESSAGES] = 2, [BYTES] = 6);
-}
-
-/* What counts is where the socket was made, not who closes it. */
-TEST(per_namespace)
-{
-	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM };
-	struct stats before[2];
-	struct link link;
-	size_t i;
-
-	before[0] = stats(_metadata);
-	ASSERT_EQ(0, setns(netns[1], CLONE_NEWNET));
-	before[1] = stats(_metadata);
-	ASSERT_EQ(0, setns(netns[0], CLONE_NEWNET));
-
-	for (i = 0; i < ARRAY_SIZE(types); i++) {
-		link_make(_metadata, &link, types[i], BY_CONNECT);
-		link_expect_send(_metadata, &link, 0, "abc");
-		ASSERT_EQ(0, setns(netns[1], CLONE_NEWNET));
-		link_destroy(&link);
-		EXPECT_STATS(before[1], 0);
-		ASSERT_EQ(0, setns(netns[0], CLONE_NEWNET));
-	}
-	EXPECT_STATS(before[0], [MESSAGES] = 2, [BYTES] = 3);
-}
-
-TEST(cannot_be_written)
-{
-	struct stat st;
-
-	ASSERT_EQ(0, stat("/proc/net/myproto_stat", &st));
-	EXPECT_EQ(0444U, st.st_mode & 0777);
+	expect_drops(_metadata, "SOCKET_UNACCEPTED", 2, 6);
 }
 
 int main(int argc, char **argv)
 {
-	netns[1] = my_netns();
+	char filter[64];
+	int fd;
+
 	my_start();
-	/* The tests start in this one. */
-	netns[0] = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	tracefs_begin();
+	fd = socket(AF_MYPROTO, SOCK_STREAM, 0);
+	snprintf(filter, sizeof(filter), "netns_cookie == %llu",
+		 cookie_opt(fd, SO_NETNS_COOKIE));
+	close(fd);
+	if (tracefs_write("events/myproto/myproto_drop/filter", filter) ||
+	    tracefs_write("events/myproto/myproto_drop/enable", "1"))
+		ksft_exit_fail_msg("myproto_drop cannot be traced\n");
 	return test_harness_run(argc, argv);
 }

@@ -863,6 +863,54 @@ TEST_F(message, half_mib_with_large_buffers)
 	expect_emsgsize(_metadata, link, BIG);
 }
 
+/* MYPROTO_MESSAGE_MAX, or the negative errno */
+static int message_max(int fd, socklen_t len)
+{
+	int val[2];
+
+	if (getsockopt(fd, SOL_MYPROTO, MYPROTO_MESSAGE_MAX, val, &len))
+		return -errno;
+	return len == sizeof(val[0]) ? val[0] : -EPROTO;
+}
+
+TEST_F(connected, message_max)
+{
+	struct link *link = &self->link;
+	int max = message_max(link->fd[0], sizeof(int));
+
+	EXPECT_EQ(max, message_max(link->fd[0], 2 * sizeof(int)));
+	expect_passes(_metadata, link, max);
+	expect_emsgsize(_metadata, link, max + 1);
+
+	/* The least of the three */
+	set_int_opt(_metadata, link->fd[0], SO_SNDBUFFORCE, 4 * LONGEST);
+	set_int_opt(_metadata, link->fd[1], SO_RCVBUFFORCE, 4 * LONGEST);
+	EXPECT_EQ(LONGEST, message_max(link->fd[0], sizeof(int)));
+	set_int_opt(_metadata, link->fd[1], SO_RCVBUF, 20000);
+	EXPECT_EQ(get_int_opt(_metadata, link->fd[1], SO_RCVBUF),
+		  message_max(link->fd[0], sizeof(int)));
+	set_int_opt(_metadata, link->fd[0], SO_SNDBUF, 10000);
+	max = get_int_opt(_metadata, link->fd[0], SO_SNDBUF);
+	EXPECT_EQ(max, message_max(link->fd[0], sizeof(int)));
+	EXPECT_NE(max, message_max(link->fd[1], sizeof(int)));
+	expect_passes(_metadata, link, max);
+	expect_emsgsize(_metadata, link, max + 1);
+}
+
+TEST_F(connected, message_max_errors)
+{
+	int fd = self->link.fd[0];
+
+	EXPECT_EQ(-EINVAL, message_max(fd, sizeof(int) - 1));
+	EXPECT_EQ(-EINVAL, message_max(fd, 0));
+	EXPECT_EQ(ENOPROTOOPT, int_opt_err(fd, SOL_MYPROTO,
+					   MYPROTO_MESSAGE_MAX, 1));
+	EXPECT_EQ(-ENOTCONN, message_max(type_socket(_metadata, variant->type),
+					 sizeof(int)));
+	EXPECT_EQ(-ENOPROTOOPT, message_max(type_socket(_metadata, SOCK_STREAM),
+					    sizeof(int)));
+}
+
 /* It could never be sent: that there is no room now makes no difference. */
 TEST_F(message, too_long_when_full)
 {
@@ -1992,7 +2040,23 @@ TEST_F(seqpacket, too_long_no_signal)
 	free(buf);
 }
 
+TEST_F(seqpacket, sendto_eisconn)
+{
+	EXPECT_EQ(EISCONN, err_of(my_sendto(self->link.fd[0], 5000, "x", 1,
+					    0)));
+	EXPECT_EQ(EAGAIN, try_recv(self->link.fd[1]));
+}
+
 /* SEQPACKET sockets that are not connected */
+
+TEST(seqpacket_unconnected_sendto_eopnotsupp)
+{
+	int fd = type_socket(_metadata, SOCK_SEQPACKET);
+	__u32 channel;
+
+	type_listener(_metadata, SOCK_SEQPACKET, &channel);
+	EXPECT_EQ(EOPNOTSUPP, err_of(my_sendto(fd, channel, "x", 1, 0)));
+}
 
 TEST(seqpacket_unconnected_enotconn)
 {
@@ -2417,7 +2481,6 @@ TEST_F(dgram, longer_address)
 		char more[24];
 	} addr = { .addr = my_addr(self->channel[1]) };
 
-	memset(addr.more, 0xff, sizeof(addr.more));
 	EXPECT_EQ(1, sendto(self->fd[0], "x", 1, 0, (struct sockaddr *)&addr,
 			    sizeof(addr)));
 	expect_recv(_metadata, self->fd[1], "x");
@@ -2480,26 +2543,14 @@ TEST_F(dgram, listen_accept_eopnotsupp)
 					    1)));
 }
 
-TEST_F(dgram, sendto_default_channel)
+/* Neither replaces what it is connected to. */
+TEST_F(dgram, channel_0_leaves_association)
 {
-	int fd = type_socket(_metadata, SOCK_DGRAM);
-
-	ASSERT_EQ(0, my_bind(fd, MYPROTO_CHANNEL_DEFAULT));
-	expect_sendto(_metadata, self->fd[0], 0, "abc");
-	EXPECT_EQ(self->channel[0], recv_from(_metadata, fd, "abc"));
-	close(fd);
-	EXPECT_EQ(ECONNREFUSED, try_sendto(self->fd[0], 0));
-}
-
-TEST_F(dgram, connect_default_channel)
-{
-	int fd = type_socket(_metadata, SOCK_DGRAM);
-
-	ASSERT_EQ(0, my_bind(fd, MYPROTO_CHANNEL_DEFAULT));
-	ASSERT_EQ(0, my_connect(self->fd[0], 0));
-	EXPECT_EQ(MYPROTO_CHANNEL_DEFAULT, my_peer(_metadata, self->fd[0]));
+	ASSERT_EQ(0, my_connect(self->fd[0], self->channel[1]));
+	EXPECT_EQ(EINVAL, err_of(my_connect(self->fd[0], 0)));
+	EXPECT_EQ(EINVAL, try_sendto(self->fd[0], 0));
 	expect_send(_metadata, self->fd[0], "abc");
-	EXPECT_EQ(self->channel[0], recv_from(_metadata, fd, "abc"));
+	EXPECT_EQ(self->channel[0], recv_from(_metadata, self->fd[1], "abc"));
 }
 
 TEST_F(dgram, closed_receiver_econnrefused)

@@ -31,6 +31,20 @@
 
 #include "util.h"
 
+/* The C library may be older. */
+#ifndef SCM_PIDFD
+#define SCM_PIDFD	0x04
+#endif
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD	76
+#endif
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS	83
+#endif
+#ifndef SO_INQ
+#define SO_INQ		84
+#endif
+
 #define SLOTS		64	/* sockets that are open at a time */
 #define LISTENERS	6
 #define EPOLLS		4
@@ -263,6 +277,51 @@ static int recv_flags(struct worker *w)
 	       (one_in(w, 50) ? 1U << below(w, 32) : 0);
 }
 
+/* One that can be passed, or a socket, which cannot */
+static int some_file(struct worker *w)
+{
+	if (one_in(w, 8))
+		return w->table->socket[below(w, SLOTS)] &
+		       ((1 << TYPE_SHIFT) - 1);
+	return one_in(w, 2) ? file : pipes[below(w, PIPES)][below(w, 2)];
+}
+
+static size_t control_files(struct worker *w, struct cmsghdr *cmsg)
+{
+	int n = 1 + below(w, 4), i, fd;
+
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(n * sizeof(fd));
+	for (i = 0; i < n; i++) {
+		fd = some_file(w);
+		memcpy(CMSG_DATA(cmsg) + i * sizeof(fd), &fd, sizeof(fd));
+	}
+	return CMSG_SPACE(n * sizeof(fd));
+}
+
+/* Close the descriptors that came with a message. */
+static void close_files(struct msghdr *msg)
+{
+	struct cmsghdr *cmsg;
+	size_t off;
+	int fd;
+
+	for (cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
+		if (cmsg->cmsg_level != SOL_SOCKET ||
+		    (cmsg->cmsg_type != SCM_RIGHTS &&
+		     cmsg->cmsg_type != SCM_PIDFD))
+			continue;
+		for (off = CMSG_LEN(0); off + sizeof(fd) <= cmsg->cmsg_len;
+		     off += sizeof(fd)) {
+			memcpy(&fd, (char *)cmsg + off, sizeof(fd));
+			/* There is an error instead of a pidfd at times. */
+			if (fd > STDERR_FILENO)
+				close(fd);
+		}
+	}
+}
+
 static void control(struct worker *w, struct msghdr *msg)
 {
 	struct cmsghdr *cmsg = msg->msg_control;
@@ -272,6 +331,10 @@ static void control(struct worker *w, struct msghdr *msg)
 		.gid = getgid(),
 	};
 
+	if (one_in(w, 2)) {
+		msg->msg_controllen = control_files(w, cmsg);
+		return;
+	}
 	msg->msg_controllen = CMSG_SPACE(sizeof(cred));
 	cmsg->cmsg_level = one_in(w, 8) ? value(w) : SOL_SOCKET;
 	cmsg->cmsg_type = one_in(w, 8) ? value(w) : SCM_CREDENTIALS;
@@ -442,9 +505,13 @@ static long do_recvmsg(struct worker *w)
 	int fd = pick(w);
 	struct message m;
 	struct msghdr msg;
+	long ret;
 
 	message(w, &m, &msg, false);
-	return recvmsg(fd, &msg, recv_flags(w));
+	ret = recvmsg(fd, &msg, recv_flags(w));
+	if (ret >= 0)
+		close_files(&msg);
+	return ret;
 }
 
 static long do_recvmmsg(struct worker *w)
@@ -453,12 +520,16 @@ static long do_recvmmsg(struct worker *w)
 	struct mmsghdr msg[3];
 	struct message m[3];
 	int fd = pick(w);
+	long ret;
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(msg); i++)
 		message(w, &m[i], &msg[i].msg_hdr, false);
-	return recvmmsg(fd, msg, ARRAY_SIZE(msg), recv_flags(w),
-			one_in(w, 2) ? &timeout : NULL);
+	ret = recvmmsg(fd, msg, ARRAY_SIZE(msg), recv_flags(w),
+		       one_in(w, 2) ? &timeout : NULL);
+	for (i = 0; ret > 0 && i < (size_t)ret; i++)
+		close_files(&msg[i].msg_hdr);
+	return ret;
 }
 
 static long do_readv(struct worker *w)
@@ -596,7 +667,7 @@ static long do_setsockopt(struct worker *w)
 		SO_RCVBUF, SO_SNDBUF, SO_RCVLOWAT, SO_PEEK_OFF, SO_PASSCRED,
 		SO_TIMESTAMP, SO_TIMESTAMPNS, SO_TIMESTAMPING, SO_LINGER,
 		SO_DETACH_FILTER, SO_RCVBUFFORCE, SO_RCVTIMEO, SO_SNDTIMEO,
-		SO_PASSSEC,
+		SO_PASSSEC, SO_PASSRIGHTS, SO_PASSPIDFD, SO_INQ,
 	};
 	/* An int, a struct linger, or seconds and microseconds */
 	long val[] = { value(w), value(w) };
@@ -862,6 +933,9 @@ static void fill_recvmsg(struct worker *w, struct io_uring_sqe *sqe,
 			 struct slot *slot)
 {
 	message(w, &slot->m, &slot->msg, false);
+	/* Not descriptors, which nobody would know of. */
+	if (slot->msg.msg_controllen >= CMSG_LEN(sizeof(int)))
+		slot->msg.msg_controllen = CMSG_LEN(0);
 	sqe->addr = (uintptr_t)&slot->msg;
 	sqe->len = 1;
 	fill_msg_flags(w, sqe, recv_flags(w));

@@ -105,9 +105,10 @@ TEST_F(netns, default_channel_in_both)
 	for (i = 0; i < 2; i++) {
 		enter(_metadata, netns[i]);
 		EXPECT_EQ(ECONNREFUSED,
-			  err_of(my_connect(my_socket(_metadata), 0)));
+			  err_of(my_connect(my_socket(_metadata),
+					    MYPROTO_CHANNEL_DEFAULT)));
 		ASSERT_EQ(0, listen(my_socket(_metadata), 1));
-		my_client(_metadata, 0);
+		my_client(_metadata, MYPROTO_CHANNEL_DEFAULT);
 	}
 }
 
@@ -154,7 +155,6 @@ FIXTURE_TEARDOWN_PARENT(sysctl)
 
 	for (i = 1; i >= 0; i--) {
 		enter(_metadata, netns[i]);
-		EXPECT_EQ(0, sysctl_set("default_channel", "999"));
 		EXPECT_EQ(0, sysctl_set("unprivileged_channel_start", "1024"));
 	}
 }
@@ -162,19 +162,15 @@ FIXTURE_TEARDOWN_PARENT(sysctl)
 /* Nor does a new one begin with copies, but with the built-in values. */
 TEST_F(sysctl, separate)
 {
-	ASSERT_EQ(0, sysctl_set("default_channel", "4000"));
 	ASSERT_EQ(0, sysctl_set("unprivileged_channel_start", "10"));
 	enter(_metadata, netns[1]);
-	EXPECT_EQ(MYPROTO_CHANNEL_DEFAULT, sysctl_get("default_channel"));
 	EXPECT_EQ(1024, sysctl_get("unprivileged_channel_start"));
 
-	ASSERT_EQ(0, sysctl_set("default_channel", "3000"));
+	ASSERT_EQ(0, sysctl_set("unprivileged_channel_start", "20"));
 	enter(_metadata, netns[0]);
-	EXPECT_EQ(4000, sysctl_get("default_channel"));
 	EXPECT_EQ(10, sysctl_get("unprivileged_channel_start"));
 
 	ASSERT_EQ(0, unshare(CLONE_NEWNET));
-	EXPECT_EQ(MYPROTO_CHANNEL_DEFAULT, sysctl_get("default_channel"));
 	EXPECT_EQ(1024, sysctl_get("unprivileged_channel_start"));
 	enter(_metadata, netns[0]);
 }
@@ -184,10 +180,12 @@ TEST_F(sysctl, of_socket)
 {
 	int fd = my_socket(_metadata);
 
-	ASSERT_EQ(0, sysctl_set("default_channel", "4000"));
+	ASSERT_EQ(0, sysctl_set("unprivileged_channel_start", "10"));
 	enter(_metadata, netns[1]);
-	ASSERT_EQ(0, listen(fd, 1));
-	EXPECT_EQ(4000, my_channel(_metadata, fd));
+	ASSERT_EQ(0, setresuid(65534, 65534, 65534));
+	EXPECT_EQ(EACCES, err_of(my_bind(my_socket(_metadata), 10)));
+	EXPECT_EQ(EACCES, err_of(my_bind(fd, 9)));
+	EXPECT_EQ(0, my_bind(fd, 10));
 }
 
 TEST_F(netns, proc_net_protocols)

@@ -21,6 +21,7 @@
 #include <linux/sockios.h>
 
 #include "any.h"
+#include "cmsg.h"
 
 /* An id that is nobody's but the tests' */
 #define OTHER_ID	12345
@@ -31,54 +32,6 @@
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD	77
 #endif
-#ifndef SO_PASSPIDFD
-#define SO_PASSPIDFD	76
-#endif
-#ifndef SO_PASSRIGHTS
-#define SO_PASSRIGHTS	83
-#endif
-
-/* A control message or more with its room */
-union control {
-	char buf[256];
-	struct cmsghdr align;
-};
-
-/* What one recvmsg() gave */
-struct got {
-	union control control;
-	char data[64];
-	struct msghdr msg;
-	struct iovec iov;
-	ssize_t len;
-};
-
-/* recvmsg() with @room bytes for control messages */
-static ssize_t get(int fd, struct got *got, size_t room, int flags)
-{
-	memset(got, 0, sizeof(*got));
-	got->iov.iov_base = got->data;
-	got->iov.iov_len = sizeof(got->data) - 1;
-	got->msg.msg_iov = &got->iov;
-	got->msg.msg_iovlen = 1;
-	got->msg.msg_control = got->control.buf;
-	got->msg.msg_controllen = room;
-	got->len = recvmsg(fd, &got->msg, flags | MSG_DONTWAIT);
-	return got->len;
-}
-
-/* The data of the control message of that kind, NULL if there is none */
-static void *find_cmsg(struct got *got, int type, size_t len)
-{
-	struct cmsghdr *cmsg;
-
-	for (cmsg = CMSG_FIRSTHDR(&got->msg); cmsg;
-	     cmsg = CMSG_NXTHDR(&got->msg, cmsg))
-		if (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == type)
-			return cmsg->cmsg_len >= CMSG_LEN(len) ?
-			       CMSG_DATA(cmsg) : NULL;
-	return NULL;
-}
 
 /* Receive @text with credentials, and see whose they are. */
 static void expect_creds(struct __test_metadata *_metadata, int fd,
@@ -87,7 +40,7 @@ static void expect_creds(struct __test_metadata *_metadata, int fd,
 	struct ucred *cred;
 	struct got got;
 
-	ASSERT_EQ((ssize_t)strlen(text), get(fd, &got, 256, 0))
+	ASSERT_EQ((ssize_t)strlen(text), recv_got(fd, &got, 256, 0))
 		TH_LOG("%s", strerror(errno));
 	EXPECT_STREQ(text, got.data);
 	cred = find_cmsg(&got, SCM_CREDENTIALS, sizeof(*cred));
@@ -102,31 +55,6 @@ static void expect_own_creds(struct __test_metadata *_metadata, int fd,
 			     const char *text)
 {
 	expect_creds(_metadata, fd, text, getpid(), getuid(), getgid());
-}
-
-/* Send @text with a control message of @len bytes of data */
-static ssize_t send_cmsg(struct link *link, const char *text, int level,
-			 int type, const void *data, size_t len)
-{
-	struct iovec iov = {
-		.iov_base = (void *)text,
-		.iov_len = strlen(text),
-	};
-	union control control = {};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.buf,
-		.msg_controllen = CMSG_SPACE(len),
-	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
-	cmsg->cmsg_level = level;
-	cmsg->cmsg_type = type;
-	cmsg->cmsg_len = CMSG_LEN(len);
-	memcpy(CMSG_DATA(cmsg), data, len);
-	return sendmsg(link->fd[0], link_address(link, 0, &msg),
-		       MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 static ssize_t send_creds(struct link *link, const char *text, pid_t pid,
@@ -153,7 +81,7 @@ TEST_F(any, passcred_is_off)
 
 	EXPECT_EQ(0, get_int_opt(_metadata, self->link.fd[1], SO_PASSCRED));
 	link_expect_send(_metadata, &self->link, 0, "abc");
-	EXPECT_EQ(3, get(self->link.fd[1], &got, 256, 0));
+	EXPECT_EQ(3, recv_got(self->link.fd[1], &got, 256, 0));
 	EXPECT_EQ(0U, got.msg.msg_controllen);
 	EXPECT_EQ(0, got.msg.msg_flags & MSG_CTRUNC);
 }
@@ -179,7 +107,7 @@ TEST_F(any, passcred_off_again)
 	set_int_opt(_metadata, link->fd[1], SO_PASSCRED, 1);
 	link_expect_send(_metadata, link, 0, "abc");
 	set_int_opt(_metadata, link->fd[1], SO_PASSCRED, 0);
-	EXPECT_EQ(3, get(link->fd[1], &got, 256, 0));
+	EXPECT_EQ(3, recv_got(link->fd[1], &got, 256, 0));
 	EXPECT_EQ(0U, got.msg.msg_controllen);
 }
 
@@ -214,7 +142,7 @@ TEST_F(any, creds_named_without_passcred)
 
 	EXPECT_EQ(3, send_creds(&self->link, "abc", getpid(), getuid(),
 				getgid()));
-	EXPECT_EQ(3, get(self->link.fd[1], &got, 256, 0));
+	EXPECT_EQ(3, recv_got(self->link.fd[1], &got, 256, 0));
 	EXPECT_EQ(0U, got.msg.msg_controllen);
 }
 
@@ -225,7 +153,7 @@ TEST_F(any, creds_peeked)
 
 	set_int_opt(_metadata, self->link.fd[1], SO_PASSCRED, 1);
 	link_expect_send(_metadata, &self->link, 0, "abc");
-	EXPECT_EQ(3, get(self->link.fd[1], &got, 256, MSG_PEEK));
+	EXPECT_EQ(3, recv_got(self->link.fd[1], &got, 256, MSG_PEEK));
 	cred = find_cmsg(&got, SCM_CREDENTIALS, sizeof(*cred));
 	ASSERT_NE(NULL, cred);
 	EXPECT_EQ(getpid(), cred->pid);
@@ -239,13 +167,13 @@ TEST_F(any, creds_no_room_ctrunc)
 
 	set_int_opt(_metadata, link->fd[1], SO_PASSCRED, 1);
 	link_expect_send(_metadata, link, 0, "abc");
-	EXPECT_EQ(3, get(link->fd[1], &got, 0, 0));
+	EXPECT_EQ(3, recv_got(link->fd[1], &got, 0, 0));
 	EXPECT_EQ(MSG_CTRUNC, got.msg.msg_flags & MSG_CTRUNC);
 	EXPECT_STREQ("abc", got.data);
 
 	/* Room for a part */
 	link_expect_send(_metadata, link, 0, "def");
-	EXPECT_EQ(3, get(link->fd[1], &got, CMSG_LEN(4), 0));
+	EXPECT_EQ(3, recv_got(link->fd[1], &got, CMSG_LEN(4), 0));
 	EXPECT_EQ(MSG_CTRUNC, got.msg.msg_flags & MSG_CTRUNC);
 	EXPECT_STREQ("def", got.data);
 }
@@ -320,18 +248,16 @@ TEST_F(any, bad_control_messages_einval)
 {
 	struct link *link = &self->link;
 	struct ucred cred = { .pid = getpid() };
-	int fd = 0, i;
-	static const int types[] = { SCM_RIGHTS, SCM_CREDENTIALS + 100 };
+	int val = 0;
 
 	EXPECT_EQ(EINVAL, err_of(send_cmsg(link, "x", SOL_SOCKET,
 					   SCM_CREDENTIALS, &cred,
 					   sizeof(cred) - 4)));
 	EXPECT_EQ(EINVAL, err_of(send_cmsg(link, "x", SOL_SOCKET,
 					   SCM_CREDENTIALS, &cred, 0)));
-	for (i = 0; i < 2; i++)
-		EXPECT_EQ(EINVAL, err_of(send_cmsg(link, "x", SOL_SOCKET,
-						   types[i], &fd,
-						   sizeof(fd))));
+	EXPECT_EQ(EINVAL, err_of(send_cmsg(link, "x", SOL_SOCKET,
+					   SCM_CREDENTIALS + 100, &val,
+					   sizeof(val))));
 	EXPECT_EQ(EAGAIN, try_recv(link->fd[1]));
 }
 
@@ -367,15 +293,11 @@ TEST_F(any, options_of_others)
 {
 	int fd = self->link.fd[0];
 
-	EXPECT_EQ(EOPNOTSUPP, int_opt_err(fd, SOL_SOCKET, SO_PASSPIDFD, 1));
-	EXPECT_EQ(EOPNOTSUPP, int_opt_err(fd, SOL_SOCKET, SO_PASSRIGHTS, 1));
-	EXPECT_EQ(EOPNOTSUPP, int_opt_err(fd, SOL_SOCKET, SO_PASSSEC, 1));
-	EXPECT_EQ(EOPNOTSUPP, int_opt_err(fd, SOL_SOCKET, SO_PASSSEC, 0));
 	EXPECT_EQ(EOPNOTSUPP, int_opt_err(fd, SOL_SOCKET, SO_ZEROCOPY, 1));
 	EXPECT_EQ(ENOPROTOOPT, int_opt_err(fd, SOL_SOCKET, 9999, 1));
 	EXPECT_EQ(ENOPROTOOPT, get_opt_err(fd, SOL_SOCKET, 9999));
-	EXPECT_EQ(ENOPROTOOPT, int_opt_err(fd, 288, 1, 1));
-	EXPECT_EQ(ENOPROTOOPT, get_opt_err(fd, 288, 1));
+	EXPECT_EQ(ENOPROTOOPT, int_opt_err(fd, SOL_MYPROTO, 9999, 1));
+	EXPECT_EQ(ENOPROTOOPT, get_opt_err(fd, SOL_MYPROTO, 9999));
 	EXPECT_EQ(ENOPROTOOPT, int_opt_err(fd, IPPROTO_TCP, 1, 1));
 	EXPECT_EQ(ENOPROTOOPT, get_opt_err(fd, IPPROTO_TCP, 1));
 	EXPECT_EQ(-ENOTTY, ioctl_len(fd, _IO('M', 0x7f)));
@@ -484,24 +406,6 @@ static void expect_no_peer(struct __test_metadata *_metadata, int fd)
 	expect_peer(_metadata, fd, 0, -1, -1);
 	EXPECT_EQ(ENODATA, err_of(get_groups(fd, groups, &len)));
 	EXPECT_EQ(ENODATA, get_opt_err(fd, SOL_SOCKET, SO_PEERPIDFD));
-}
-
-/* The process that a pidfd is for */
-static pid_t pidfd_pid(int pidfd)
-{
-	char path[64], line[128];
-	pid_t pid = -1;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-	f = fopen(path, "r");
-	if (!f)
-		return -1;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "Pid: %d", &pid) == 1)
-			break;
-	fclose(f);
-	return pid;
 }
 
 TEST_F(any, peer)
@@ -759,9 +663,9 @@ TEST(stream_creds_waitall_ends_at_other_writer)
 		_exit(link_send(&link, 0, "def", 3, 0) != 3);
 	EXPECT_EQ(0, my_wait(pid));
 
-	EXPECT_EQ(3, get(link.fd[1], &got, 256, MSG_PEEK | MSG_WAITALL));
+	EXPECT_EQ(3, recv_got(link.fd[1], &got, 256, MSG_PEEK | MSG_WAITALL));
 	EXPECT_STREQ("abc", got.data);
-	EXPECT_EQ(3, get(link.fd[1], &got, 256, MSG_WAITALL));
+	EXPECT_EQ(3, recv_got(link.fd[1], &got, 256, MSG_WAITALL));
 	EXPECT_STREQ("abc", got.data);
 	expect_creds(_metadata, link.fd[1], "def", pid, getuid(), getgid());
 }
@@ -877,7 +781,7 @@ static void expect_time(struct __test_metadata *_metadata, struct link *link,
 	link_expect_send(_metadata, link, 0, "abc");
 	after = wall_time();
 	usleep(2000);
-	EXPECT_EQ(3, get(link->fd[1], &got, 256, 0));
+	EXPECT_EQ(3, recv_got(link->fd[1], &got, 256, 0));
 	expect_between(_metadata, watch, before, got_time(&got, type), after);
 	close(watch);
 }
@@ -907,12 +811,12 @@ TEST_F(any, timestamp_off)
 	set_int_opt(_metadata, link->fd[1], SO_TIMESTAMP_OLD, 1);
 	set_int_opt(_metadata, link->fd[1], SO_TIMESTAMP_OLD, 0);
 	link_expect_send(_metadata, link, 0, "abc");
-	EXPECT_EQ(3, get(link->fd[1], &got, 256, 0));
+	EXPECT_EQ(3, recv_got(link->fd[1], &got, 256, 0));
 	EXPECT_EQ(0U, got.msg.msg_controllen);
 	/* The other end's affair */
 	set_int_opt(_metadata, link->fd[0], SO_TIMESTAMP_OLD, 1);
 	link_expect_send(_metadata, link, 0, "abc");
-	EXPECT_EQ(3, get(link->fd[1], &got, 256, 0));
+	EXPECT_EQ(3, recv_got(link->fd[1], &got, 256, 0));
 	EXPECT_EQ(0U, got.msg.msg_controllen);
 }
 
@@ -963,7 +867,7 @@ TEST_F(any, timestamping_software)
 		    SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE);
 	before = wall_time();
 	link_expect_send(_metadata, link, 0, "abc");
-	EXPECT_EQ(3, get(link->fd[1], &got, 256, 0));
+	EXPECT_EQ(3, recv_got(link->fd[1], &got, 256, 0));
 	stamps = find_cmsg(&got, SO_TIMESTAMPING_OLD, sizeof(*stamps));
 	ASSERT_NE(NULL, stamps);
 	time = stamps->ts[0].tv_sec + stamps->ts[0].tv_nsec / 1e9;
@@ -1339,7 +1243,7 @@ TEST_F(filter, cuts)
 	link_expect_send(_metadata, link, 0, "ij");
 	EXPECT_EQ(variant->type == SOCK_DGRAM ? 4 : 6,
 		  ioctl_len(link->fd[1], SIOCINQ));
-	EXPECT_EQ(4, get(link->fd[1], &got, 0, MSG_TRUNC));
+	EXPECT_EQ(4, recv_got(link->fd[1], &got, 0, MSG_TRUNC));
 	EXPECT_STREQ("abcd", got.data);
 	EXPECT_EQ(0, got.msg.msg_flags & MSG_TRUNC);
 	expect_recv(_metadata, link->fd[1], "ij");

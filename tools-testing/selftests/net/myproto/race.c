@@ -17,6 +17,7 @@
 #include <linux/sched.h>
 #include <linux/sockios.h>
 
+#include "destroy.h"
 #include "type.h"
 
 /* How long a race takes */
@@ -460,6 +461,37 @@ TEST_F(type, connect_waits_and_accept_makes_room)
 		check_both_succeed });
 }
 
+static int listens_longer(struct race *race)
+{
+	return err_of(listen(race->fd[1], 1));
+}
+
+TEST_F(type, connect_waits_and_listen_makes_room)
+{
+	race_run(_metadata, &(struct race_ops) {
+		prepare_full_backlog, connects, listens_longer,
+		check_both_succeed });
+}
+
+static void check_refused(struct __test_metadata *_metadata,
+			  struct race *race)
+{
+	EXPECT_EQ(ECONNREFUSED, race->err[0]);
+	EXPECT_EQ(0, race->err[1]);
+}
+
+TEST_F(type, connect_waits_and_close_of_listener)
+{
+	race_run(_metadata, &(struct race_ops) {
+		prepare_full_backlog, connects, peer_closes, check_refused });
+}
+
+TEST_F(type, connect_waits_and_shutdown_of_listener)
+{
+	race_run(_metadata, &(struct race_ops) {
+		prepare_full_backlog, connects, peer_shuts_rd, check_refused });
+}
+
 TEST_F(type, accept_waits_and_connect_comes)
 {
 	race_run(_metadata, &(struct race_ops) {
@@ -530,6 +562,125 @@ TEST_F(type, accept_and_close_of_client)
 {
 	race_run(_metadata, &(struct race_ops) {
 		prepare_waiting, accepts, closes, check_accepted_eof });
+}
+
+/* accept() admits fd[0], which is connecting, or that ends before. */
+
+static void prepare_connecting(struct __test_metadata *_metadata,
+			       struct race *race)
+{
+	prepare_full_backlog(_metadata, race);
+	set_nonblock(_metadata, race->fd[0]);
+	set_nonblock(_metadata, race->fd[1]);
+	ASSERT_EQ(EINPROGRESS, connects(race));
+}
+
+static int shuts_rdwr(struct race *race)
+{
+	return err_of(shutdown(race->fd[0], SHUT_RDWR));
+}
+
+static int destroys(struct race *race)
+{
+	return my_destroy(race->fd[0]);
+}
+
+static int destroys_peer(struct race *race)
+{
+	return my_destroy(race->fd[1]);
+}
+
+static void check_admitted_or_ended(struct __test_metadata *_metadata,
+				    struct race *race)
+{
+	int fd, err;
+
+	EXPECT_EQ(0, race->err[0]);
+	EXPECT_EQ(0, race->err[1]);
+	fd = accept(race->fd[1], NULL, NULL);
+	err = err_of(fd);
+	EXPECT_TRUE(one_of(err, 0, EAGAIN));
+	/* What was admitted has an end; the other can try again. */
+	if (!err) {
+		EXPECT_EQ(POLLHUP, poll_now(fd) & POLLHUP);
+		try_recv(fd);
+		expect_eof(_metadata, fd);
+		close(fd);
+	} else if (race->fd[0] >= 0) {
+		EXPECT_NE(0, connects(race));
+		EXPECT_EQ(0, connects(race));
+	}
+}
+
+TEST_F(type, accept_and_close_of_connecting)
+{
+	race_run(_metadata, &(struct race_ops) {
+		prepare_connecting, accepts, closes, check_admitted_or_ended });
+}
+
+TEST_F(type, accept_and_shutdown_of_connecting)
+{
+	race_run(_metadata, &(struct race_ops) {
+		prepare_connecting, accepts, shuts_rdwr,
+		check_admitted_or_ended });
+}
+
+TEST_F(type, accept_and_destroy_of_connecting)
+{
+	if (geteuid())
+		SKIP(return, "SOCK_DESTROY needs root");
+	race_run(_metadata, &(struct race_ops) {
+		prepare_connecting, accepts, destroys,
+		check_admitted_or_ended });
+}
+
+/* The listener ends: it was connecting until then, or just admitted. */
+static void check_refused_or_ended(struct __test_metadata *_metadata,
+				   struct race *race)
+{
+	int err;
+
+	EXPECT_TRUE(one_of(race->err[0], 0, EBADF) || race->err[0] == EINVAL);
+	EXPECT_EQ(0, race->err[1]);
+	EXPECT_EQ(POLLHUP, poll_now(race->fd[0]) & POLLHUP);
+	err = get_int_opt(_metadata, race->fd[0], SO_ERROR);
+	EXPECT_TRUE(one_of(err, ECONNREFUSED, ECONNRESET));
+	if (err == ECONNRESET)
+		EXPECT_EQ(0, race->err[0]);
+	EXPECT_EQ(0, get_int_opt(_metadata, race->fd[0], SO_ERROR));
+}
+
+TEST_F(type, accept_and_close_with_connecting)
+{
+	race_run(_metadata, &(struct race_ops) {
+		prepare_connecting, accepts, peer_closes,
+		check_refused_or_ended });
+}
+
+TEST_F(type, accept_and_destroy_with_connecting)
+{
+	if (geteuid())
+		SKIP(return, "SOCK_DESTROY needs root");
+	race_run(_metadata, &(struct race_ops) {
+		prepare_connecting, accepts, destroys_peer,
+		check_refused_or_ended });
+}
+
+/* Both end it, and it does so once. */
+static void check_ended_once(struct __test_metadata *_metadata,
+			     struct race *race)
+{
+	EXPECT_EQ(0, race->err[1]);
+	EXPECT_TRUE(one_of(race->err[0], 0, ENOTCONN));
+	EXPECT_EQ(race->err[0] ? ECONNREFUSED : ECONNRESET,
+		  get_int_opt(_metadata, race->fd[0], SO_ERROR));
+}
+
+TEST_F(type, shutdown_and_close_with_connecting)
+{
+	race_run(_metadata, &(struct race_ops) {
+		prepare_connecting, shuts_rdwr, peer_closes,
+		check_ended_once });
 }
 
 static void check_accepted_or_reset(struct __test_metadata *_metadata,
@@ -701,11 +852,6 @@ TEST_F(type, close_of_both_ends_with_unread)
 	race_run(_metadata, &(struct race_ops) {
 		prepare_unread_pair, closes, peer_closes,
 		check_both_succeed });
-}
-
-static int shuts_rdwr(struct race *race)
-{
-	return err_of(shutdown(race->fd[0], SHUT_RDWR));
 }
 
 static int peer_shuts_rdwr(struct race *race)
@@ -1522,6 +1668,7 @@ static bool storm_may_return(int err)
 	static const int expected[] = {
 		0, EAGAIN, EINVAL, EADDRINUSE, ECONNREFUSED, EISCONN, ENOTCONN,
 		EPIPE, ECONNRESET, EPROTOTYPE, EDESTADDRREQ, EOPNOTSUPP, EPERM,
+		EINPROGRESS, EALREADY,
 	};
 	size_t i;
 

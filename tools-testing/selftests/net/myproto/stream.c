@@ -1253,6 +1253,99 @@ TEST_F(pair, small_data_then_passcred)
 	EXPECT_EQ(getpid(), cred->pid);
 }
 
+/* SO_INQ */
+
+#ifndef SO_INQ
+#define SO_INQ	84
+#endif
+
+/* Receive up to @len bytes, and tell what SCM_INQ says, -1: nothing */
+static int recv_inq(int fd, size_t len, int flags)
+{
+	char data[64], control[CMSG_SPACE(sizeof(int))] = "";
+	struct iovec iov = { .iov_base = data, .iov_len = len };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *cmsg;
+	int inq = -1;
+
+	if (recvmsg(fd, &msg, flags | MSG_DONTWAIT) < 0)
+		return -errno;
+	cmsg = CMSG_FIRSTHDR(&msg);
+	if (cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SO_INQ)
+		memcpy(&inq, CMSG_DATA(cmsg), sizeof(inq));
+	return inq;
+}
+
+static int ioctl_inq(int fd)
+{
+	int inq = -1;
+
+	ioctl(fd, SIOCINQ, &inq);
+	return inq;
+}
+
+static int set_inq(int fd, int val, socklen_t len)
+{
+	return err_of(setsockopt(fd, SOL_SOCKET, SO_INQ, &val, len));
+}
+
+TEST_F(pair, inq)
+{
+	expect_send(_metadata, self->fd[0], "abcdef");
+	EXPECT_EQ(-1, recv_inq(self->fd[1], 1, 0));
+	ASSERT_EQ(0, set_inq(self->fd[1], 1, sizeof(int)));
+	EXPECT_EQ(5, recv_inq(self->fd[1], 2, MSG_PEEK));
+	EXPECT_EQ(3, recv_inq(self->fd[1], 2, 0));
+	/* A second skb, and a third that nobody has taken over */
+	my_fill(_metadata, self->fd[0], 100);
+	EXPECT_EQ(ioctl_inq(self->fd[1]) - 1, recv_inq(self->fd[1], 1, 0));
+	my_drain(_metadata, self->fd[1]);
+	EXPECT_EQ(-EAGAIN, recv_inq(self->fd[1], 1, 0));
+	/* At the end there is nothing. */
+	close_end(&self->fd[0]);
+	EXPECT_EQ(0, recv_inq(self->fd[1], 1, 0));
+	ASSERT_EQ(0, set_inq(self->fd[1], 0, sizeof(int)));
+	EXPECT_EQ(-1, recv_inq(self->fd[1], 1, 0));
+}
+
+TEST_F(pair, inq_option)
+{
+	static const int types[] = { SOCK_SEQPACKET, SOCK_DGRAM };
+	int i;
+
+	EXPECT_EQ(EINVAL, set_inq(self->fd[0], 2, sizeof(int)));
+	EXPECT_EQ(EINVAL, set_inq(self->fd[0], -1, sizeof(int)));
+	EXPECT_EQ(EINVAL, set_inq(self->fd[0], 1, 1));
+	EXPECT_EQ(EFAULT, err_of(setsockopt(self->fd[0], SOL_SOCKET, SO_INQ,
+					    NULL, sizeof(int))));
+	for (i = 0; i < 2; i++) {
+		my_type = types[i];
+		EXPECT_EQ(ENOPROTOOPT,
+			  set_inq(my_socket(_metadata), 1, sizeof(int)));
+	}
+}
+
+/* As all options */
+TEST(inq_of_listener)
+{
+	__u32 channel;
+	int listener = my_listener(_metadata, 1, &channel), client, fd;
+
+	ASSERT_EQ(0, set_inq(listener, 1, sizeof(int)));
+	client = my_client(_metadata, channel);
+	fd = accept(listener, NULL, NULL);
+	expect_send(_metadata, client, "abc");
+	EXPECT_EQ(2, recv_inq(fd, 1, 0));
+	/* And of one that was accepted, too */
+	ASSERT_EQ(0, set_inq(fd, 0, sizeof(int)));
+	EXPECT_EQ(-1, recv_inq(fd, 1, 0));
+}
+
 int main(int argc, char **argv)
 {
 	return my_test_main(argc, argv);

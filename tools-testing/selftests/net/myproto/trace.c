@@ -4,21 +4,14 @@
  * every operation, with the channel and, for data, the length; and so does what
  * is dropped, with the reason. Each socket is made once and released once.
  */
-#include <sys/mount.h>
-#include <sys/stat.h>
-
 #include <linux/filter.h>
 
-#include "util.h"
+#include "tracefs.h"
 
-#define TRACEFS		"/sys/kernel/tracing"
 #define CHANNEL		4242
 #define SENT		7	/* by the server, which is on the channel */
 #define RECEIVED	13
 
-/* The trace is made once, before the tests: to set up an instance takes long.
- * They all look at the text.
- */
 static char trace[65536];
 
 FIXTURE(trace) {};
@@ -45,7 +38,7 @@ FIXTURE_VARIANT_ADD(trace, socketpair)
 FIXTURE_VARIANT_ADD(trace, bind)
 {
 	.event = "myproto_bind",
-	.fields = { "channel=4242", "addr=4242", "ret=0" },
+	.fields = { "type=SOCK_DGRAM", "addr=4242", "ret=0" },
 };
 
 FIXTURE_VARIANT_ADD(trace, listen)
@@ -57,19 +50,19 @@ FIXTURE_VARIANT_ADD(trace, listen)
 FIXTURE_VARIANT_ADD(trace, connect)
 {
 	.event = "myproto_connect",
-	.fields = { "channel=4243", "addr=4242", "ret=0" },
+	.fields = { "addr=4242", "peer=4242", "ret=0" },
 };
 
 FIXTURE_VARIANT_ADD(trace, connect_refused)
 {
 	.event = "myproto_connect",
-	.fields = { "addr=4243", "ret=-111" },
+	.fields = { "addr=4243", "peer_cookie=0", "ret=-111" },
 };
 
 FIXTURE_VARIANT_ADD(trace, accept)
 {
 	.event = "myproto_accept",
-	.fields = { "channel=4242", "newpeer=4243", "ret=0" },
+	.fields = { "channel=4242", "peer=4243", "ret=0" },
 };
 
 FIXTURE_VARIANT_ADD(trace, shutdown)
@@ -81,7 +74,7 @@ FIXTURE_VARIANT_ADD(trace, shutdown)
 FIXTURE_VARIANT_ADD(trace, release)
 {
 	.event = "myproto_release",
-	.fields = { "channel=4242" },
+	.fields = { "type=SOCK_STREAM", "channel=4242", "peer=4243" },
 };
 
 FIXTURE_VARIANT_ADD(trace, sendmsg)
@@ -105,7 +98,7 @@ FIXTURE_VARIANT_ADD(trace, drop_filtered)
 FIXTURE_VARIANT_ADD(trace, drop_faulted)
 {
 	.event = "myproto_drop",
-	.fields = { "from=4243", "len=12", "reason=MYPROTO_DROP_FAULT" },
+	.fields = { "from=4243", "len=12", "reason=SKB_UCOPY_FAULT" },
 };
 
 FIXTURE_VARIANT_ADD(trace, drop_empty_message)
@@ -124,9 +117,14 @@ FIXTURE_VARIANT_ADD(trace, drop_stream)
 FIXTURE_VARIANT_ADD(trace, drop_unaccepted)
 {
 	.event = "myproto_drop",
-	.fields = { "channel=4242", "len=1000",
-		    "reason=MYPROTO_DROP_UNACCEPTED" },
+	.fields = { "channel=4242", "len=1000", "reason=SOCKET_UNACCEPTED" },
 };
+
+/* What getsockopt() says of the sockets of the first connection, ... */
+static __u64 listener_cookie, client_cookie, server_cookie, netns_cookie;
+
+/* ... of a socketpair(), and of a SOCK_DGRAM socket and its peer */
+static __u64 pair_cookie[2], dgram_cookie[2];
 
 static int bound(int type, __u32 channel)
 {
@@ -147,6 +145,10 @@ static void short_connection(void)
 	client = bound(SOCK_STREAM, CHANNEL + 1);
 	my_connect(client, CHANNEL);
 	server = accept(listener, NULL, NULL);
+	listener_cookie = cookie_opt(listener, SO_COOKIE);
+	client_cookie = cookie_opt(client, SO_COOKIE);
+	server_cookie = cookie_opt(server, SO_COOKIE);
+	netns_cookie = cookie_opt(server, SO_NETNS_COOKIE);
 	send(client, buf, RECEIVED, 0);
 	recv(server, buf, RECEIVED, MSG_DONTWAIT);
 	send(server, buf, SENT, 0);
@@ -160,6 +162,8 @@ static void short_connection(void)
 	my_connect(client, CHANNEL + 1);
 	close(client);
 	if (!socketpair(AF_MYPROTO, SOCK_STREAM, 0, pair)) {
+		pair_cookie[0] = cookie_opt(pair[0], SO_COOKIE);
+		pair_cookie[1] = cookie_opt(pair[1], SO_COOKIE);
 		close(pair[0]);
 		close(pair[1]);
 	}
@@ -179,6 +183,9 @@ static void drop_messages(void)
 	my_sendto(client, CHANNEL, buf, 12, 0);
 	recv(server, (void *)8, 12, MSG_DONTWAIT);
 	my_sendto(client, CHANNEL, buf, 0, 0);
+	dgram_cookie[0] = cookie_opt(client, SO_COOKIE);
+	dgram_cookie[1] = cookie_opt(server, SO_COOKIE);
+	my_connect(client, CHANNEL);
 	close(client);
 	close(server);
 }
@@ -205,83 +212,30 @@ static void drop_streams(void)
 	close(client);
 }
 
-/* Write to a file of the instance, or read all of it */
-static int trace_file(const char *instance, const char *name, int flags,
-		      char *buf, size_t len)
-{
-	size_t total = 0;
-	ssize_t n = -1;
-	char path[128];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/%s", instance, name);
-	fd = open(path, flags);
-	if (flags == O_WRONLY)
-		n = write(fd, buf, len);
-	else
-		while ((n = read(fd, buf + total, len - total)) > 0)
-			total += n;
-	close(fd);
-	return n < 0 ? -1 : 0;
-}
-
-/* Set up an instance, and record the events of this process alone there: what
- * others trace is left alone, and what others do is left out. Returns what went
- * wrong, or NULL.
+/* Record the events of this process alone: what others do is left out. Returns
+ * what went wrong, or NULL.
  */
-static const char *record(const char *instance)
+static const char *record(void)
 {
 	char pid[16];
-	int len = snprintf(pid, sizeof(pid), "%d", getpid());
 
-	if (trace_file(instance, "set_event_pid", O_WRONLY, pid, len))
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	if (tracefs_write("set_event_pid", pid))
 		return "set_event_pid cannot be written";
-	if (trace_file(instance, "events/myproto/enable", O_WRONLY, "1", 1))
+	if (tracefs_write("events/myproto/enable", "1"))
 		return "events/myproto cannot be enabled";
 	/* Of the skbs that are dropped, those without a socket are many. */
-	if (trace_file(instance, "events/skb/kfree_skb/filter", O_WRONLY,
-		       "rx_sk != 0", 10) ||
-	    trace_file(instance, "events/skb/kfree_skb/enable", O_WRONLY,
-		       "1", 1))
+	if (tracefs_write("events/skb/kfree_skb/filter", "rx_sk != 0") ||
+	    tracefs_write("events/skb/kfree_skb/enable", "1"))
 		return "skb:kfree_skb cannot be enabled";
 	short_connection();
 	drop_messages();
 	drop_streams();
-	if (trace_file(instance, "events/enable", O_WRONLY, "0", 1))
+	if (tracefs_write("events/enable", "0"))
 		return "events cannot be disabled";
-	if (trace_file(instance, "trace", O_RDONLY, trace, sizeof(trace) - 1))
-		return "trace cannot be read";
-	if (strlen(trace) == sizeof(trace) - 1)
-		return "trace is too long";
+	if (!tracefs_trace(trace, sizeof(trace)))
+		return "trace cannot be read, or is too long";
 	return NULL;
-}
-
-/* Record the trace; skips all tests where nothing can be traced */
-static void record_trace(void)
-{
-	const char *error;
-	char instance[64];
-
-	/* Where it is not mounted, it is mounted for this process alone. */
-	if (access(TRACEFS "/events", F_OK) &&
-	    (my_private_mounts() ||
-	     mount("tracefs", TRACEFS, "tracefs", 0, NULL)))
-		ksft_exit_skip("no tracefs: %s\n", strerror(errno));
-	/* All events come with CONFIG_EVENT_TRACING. */
-	if (access(TRACEFS "/events/skb/kfree_skb", F_OK))
-		ksft_exit_skip("no events of the network\n");
-	if (access(TRACEFS "/events/myproto", F_OK))
-		ksft_exit_fail_msg("there are events, but not of myproto\n");
-
-	snprintf(instance, sizeof(instance),
-		 TRACEFS "/instances/myproto-%d", getpid());
-	if (mkdir(instance, 0700))
-		ksft_exit_skip("no trace instance: %s\n", strerror(errno));
-	error = record(instance);
-	if (rmdir(instance) && !error)
-		error = "the trace instance cannot be removed";
-	if (error)
-		ksft_exit_fail_msg("%s\n", error);
 }
 
 FIXTURE_SETUP(trace)
@@ -292,14 +246,33 @@ FIXTURE_TEARDOWN(trace)
 {
 }
 
-/* Whether @line has @field, and not just as the start of another one */
+/* Whether @line has @field, and not just as a part of another one */
 static bool has_field(const char *line, const char *field)
 {
-	const char *p = strstr(line, field);
+	size_t len = strlen(field);
+	const char *p = line;
 
-	if (!p || (p != line && p[-1] != ' '))
-		return false;
-	return !p[strlen(field)] || strchr(" ,", p[strlen(field)]);
+	while ((p = strstr(p, field))) {
+		if (p != line && p[-1] == ' ' && (!p[len] || p[len] == ' '))
+			return true;
+		p += len;
+	}
+	return false;
+}
+
+/* The next line of the trace that is an event of the family. Changing the text
+ * is harmless: each test is a process.
+ */
+static char *next_event(char *from)
+{
+	char *line;
+
+	while ((line = strtok(from, "\n"))) {
+		if (strstr(line, " myproto_"))
+			return line;
+		from = NULL;
+	}
+	return NULL;
 }
 
 TEST_F(trace, event)
@@ -309,19 +282,9 @@ TEST_F(trace, event)
 	char *line;
 	size_t i;
 
-	/* Changing it is harmless: each test is a process. */
 	snprintf(name, sizeof(name), " %s:", variant->event);
-	for (line = strtok(trace, "\n"); line; line = strtok(NULL, "\n")) {
+	for (line = next_event(trace); line; line = next_event(NULL)) {
 		match = strstr(line, name);
-		/* Each line of the family's events names the socket and its
-		 * channel.
-		 */
-		if (match) {
-			EXPECT_NE(NULL, strstr(line, " sk="))
-				TH_LOG("%s", line);
-			EXPECT_NE(NULL, strstr(line, " channel="))
-				TH_LOG("%s", line);
-		}
 		for (i = 0; i < ARRAY_SIZE(variant->fields); i++)
 			if (match && variant->fields[i])
 				match = has_field(line, variant->fields[i]);
@@ -333,6 +296,60 @@ TEST_F(trace, event)
 		       variant->fields[2] ?: "");
 }
 
+/* Each event names the socket, its type and its channel, and the namespace. */
+TEST(names_socket)
+{
+	char *line, netns[64];
+	int count = 0;
+
+	snprintf(netns, sizeof(netns), "netns_cookie=%llu", netns_cookie);
+	for (line = next_event(trace); line; line = next_event(NULL)) {
+		EXPECT_TRUE(has_field(line, netns) &&
+			    strstr(line, " skaddr=") &&
+			    strstr(line, " cookie=") &&
+			    !has_field(line, "cookie=0") &&
+			    strstr(line, " type=SOCK_") &&
+			    strstr(line, " channel="))
+			TH_LOG("%s", line);
+		count++;
+	}
+	EXPECT_LT(30, count);
+}
+
+/* How many lines of @event there are with three cookies, by their names */
+static int count_ends(const char *event, __u64 cookie, const char *name,
+		      __u64 other, __u64 peer)
+{
+	char text[sizeof(trace)], fields[3][64];
+	char *line;
+	int count = 0;
+
+	snprintf(fields[0], 64, "cookie=%llu", cookie);
+	snprintf(fields[1], 64, "%s=%llu", name, other);
+	snprintf(fields[2], 64, "peer_cookie=%llu", peer);
+	strcpy(text, trace);
+	for (line = next_event(text); line; line = next_event(NULL))
+		count += strstr(line, event) && has_field(line, fields[0]) &&
+			 has_field(line, fields[1]) &&
+			 has_field(line, fields[2]);
+	return count;
+}
+
+/* What makes a connection names both ends, by what getsockopt() calls them. */
+TEST(names_both_ends)
+{
+	__u64 netns = netns_cookie;
+
+	EXPECT_EQ(1, count_ends(" myproto_connect: ", client_cookie,
+				"netns_cookie", netns, server_cookie));
+	EXPECT_EQ(1, count_ends(" myproto_accept: ", listener_cookie,
+				"new_cookie", server_cookie, client_cookie));
+	EXPECT_EQ(1, count_ends(" myproto_socketpair: ", pair_cookie[0],
+				"netns_cookie", netns, pair_cookie[1]));
+	EXPECT_EQ(1, count_ends(" myproto_connect: ", dgram_cookie[0],
+				"netns_cookie", netns, dgram_cookie[1]));
+}
+
 /* The word after @name in @line, the last of which it ends */
 static char *word_after(char *line, const char *name)
 {
@@ -342,7 +359,7 @@ static char *word_after(char *line, const char *name)
 }
 
 /* Each drop is an skb:kfree_skb too, of the same socket and for the same
- * reason, which has a name there if it is one of the core.
+ * reason.
  */
 TEST(kfree_skb)
 {
@@ -359,7 +376,7 @@ TEST(kfree_skb)
 			/* The last had one. */
 			EXPECT_EQ(NULL, sk);
 			reason = word_after(drop, " reason=");
-			sk = word_after(drop, " sk=");
+			sk = word_after(drop, " skaddr=");
 			continue;
 		}
 		if (!sk || !strstr(line, " kfree_skb: "))
@@ -371,12 +388,7 @@ TEST(kfree_skb)
 		ASSERT_NE(NULL, rx_sk);
 		if (strcmp(rx_sk, sk))
 			continue;
-		if (strncmp(reason, "MYPROTO_", 8)) {
-			EXPECT_STREQ(reason, why);
-		} else {
-			EXPECT_EQ(0, strncmp(why, "0x", 2))
-				TH_LOG("%s", why);
-		}
+		EXPECT_STREQ(reason, why);
 		sk = NULL;
 		count++;
 	}
@@ -384,15 +396,15 @@ TEST(kfree_skb)
 	EXPECT_EQ(5, count);
 }
 
-/* Sockets that have been made and not released, by the word after sk= */
+/* Sockets that have been made and not released, by their cookies */
 static char *alive[32];
 
-static char **alive_find(const char *sk)
+static char **alive_find(const char *cookie)
 {
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(alive); i++)
-		if (sk ? alive[i] && !strcmp(alive[i], sk) : !alive[i])
+		if (cookie ? alive[i] && !strcmp(alive[i], cookie) : !alive[i])
 			return &alive[i];
 	return NULL;
 }
@@ -402,14 +414,9 @@ static char **alive_find(const char *sk)
  */
 TEST(each_once)
 {
-	static const char * const names[] = {
-		" sk=", " newsk=", " peersk=",
-	};
 	int made = 0, released = 0;
-	char *line, *next, *sk;
-	char copy[512];
+	char *line, *next, *cookie;
 	char **slot;
-	size_t i;
 
 	for (line = trace; line; line = next) {
 		next = strchr(line, '\n');
@@ -420,59 +427,42 @@ TEST(each_once)
 		    strstr(line, " myproto_drop: "))
 			continue;
 
+		cookie = strstr(line, " cookie=");
+		ASSERT_NE(NULL, cookie);
+		cookie = strndup(cookie + 8, strcspn(cookie + 8, " "));
+		slot = alive_find(cookie);
 		if (strstr(line, " myproto_create: ")) {
-			sk = word_after(line, " sk=");
-			ASSERT_EQ(NULL, alive_find(sk))
-				TH_LOG("%s is made twice", sk);
+			ASSERT_EQ(NULL, slot)
+				TH_LOG("%s is made twice", cookie);
 			slot = alive_find(NULL);
 			ASSERT_NE(NULL, slot);
-			*slot = sk;
+			*slot = cookie;
 			made++;
 			continue;
 		}
-		for (i = 0; i < ARRAY_SIZE(names); i++) {
-			snprintf(copy, sizeof(copy), "%.500s", line);
-			sk = word_after(copy, names[i]);
-			/* %p of NULL, where accept() fails */
-			if (!sk || !strtoull(sk, NULL, 16))
-				continue;
-			slot = alive_find(sk);
-			ASSERT_NE(NULL, slot)
-				TH_LOG("%s has not been made: %s", sk, line);
-			if (strstr(line, " myproto_release: ")) {
-				*slot = NULL;
-				released++;
-			}
+		ASSERT_NE(NULL, slot)
+			TH_LOG("%s has not been made: %s", cookie, line);
+		if (strstr(line, " myproto_release: ")) {
+			*slot = NULL;
+			released++;
 		}
 	}
 	EXPECT_LT(0, made);
 	EXPECT_EQ(made, released);
 }
 
-/* Both ends of a socketpair() are told of, which are released after it. */
-TEST(socketpair_ends)
-{
-	char *line = strstr(trace, " myproto_socketpair: ");
-	char end[2][64] = {}, sk[64];
-	int released = 0, n;
-
-	ASSERT_NE(NULL, line);
-	n = sscanf(line, " myproto_socketpair: sk=%63s peersk=%63s",
-		   end[0], end[1]);
-	ASSERT_EQ(2, n);
-	EXPECT_STRNE(end[0], end[1]);
-	while ((line = strstr(line + 1, " myproto_release: "))) {
-		n = sscanf(line, " myproto_release: sk=%63s", sk);
-		ASSERT_EQ(1, n);
-		released += !strcmp(sk, end[0]) || !strcmp(sk, end[1]);
-	}
-	EXPECT_LE(2, released);
-}
-
 int main(int argc, char **argv)
 {
+	const char *error;
+
 	/* The events come with the module. */
 	my_start();
-	record_trace();
+	/* The trace is made once, before the tests: to set up an instance takes
+	 * long. They all look at the text.
+	 */
+	tracefs_begin();
+	error = record();
+	if (error)
+		ksft_exit_fail_msg("%s\n", error);
 	return test_harness_run(argc, argv);
 }

@@ -6,8 +6,13 @@
  */
 #include <linux/sockios.h>
 
+#include "cmsg.h"
 #include "link.h"
 #include "ring.h"
+
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS	83
+#endif
 
 /* A send from end 0 of @link, to the other end */
 static struct io_uring_sqe make_send(struct link *link, const void *buf,
@@ -90,6 +95,60 @@ TEST_F(uring, read_and_write)
 	sqe = make_sqe(IORING_OP_READ, link->fd[1], buf, sizeof(buf));
 	EXPECT_EQ(3, run(_metadata, &self->ring, &sqe));
 	EXPECT_STREQ("abc", buf);
+}
+
+/* Receive all that there is, and tell how many descriptors came with it. */
+static int drain_descriptors(int fd)
+{
+	struct got got;
+	int n = 0, *in;
+
+	while (recv_got(fd, &got, 256, 0) >= 0) {
+		in = find_cmsg(&got, SCM_RIGHTS, sizeof(*in));
+		if (!in)
+			continue;
+		close(*in);
+		n++;
+	}
+	return n;
+}
+
+/* The same message is sent again and again until there is room: its descriptor
+ * arrives once, and no try has left one behind.
+ */
+TEST_F(uring, descriptors_after_waiting_for_room)
+{
+	struct iovec iov = { .iov_base = "abc", .iov_len = 3 };
+	union control control = {
+		.align.cmsg_level = SOL_SOCKET,
+		.align.cmsg_type = SCM_RIGHTS,
+		.align.cmsg_len = CMSG_LEN(sizeof(int)),
+	};
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = CMSG_SPACE(sizeof(int)),
+	};
+	struct link *link = &self->link;
+	struct io_uring_sqe sqe;
+	int end[2], times;
+
+	ASSERT_EQ(0, pipe(end));
+	memcpy(CMSG_DATA(&control.align), &end[1], sizeof(int));
+	set_int_opt(_metadata, link->fd[1], SO_PASSRIGHTS, 1);
+	link_fill(_metadata, link, 0, 4096);
+	sqe = make_sqe(IORING_OP_SENDMSG, link->fd[0], &msg, 1);
+	submit(_metadata, &self->ring, &sqe);
+	EXPECT_TRUE(still_waits(&self->ring));
+
+	/* It may come in the middle of that, or behind it. */
+	times = drain_descriptors(link->fd[1]);
+	EXPECT_EQ(3, wait_result(_metadata, &self->ring));
+	times += drain_descriptors(link->fd[1]);
+	EXPECT_EQ(1, times);
+	close(end[1]);
+	EXPECT_EQ(POLLHUP, poll_for(end[0], POLLIN, WAIT_MS));
 }
 
 TEST_F(uring, sendmsg_and_recvmsg)

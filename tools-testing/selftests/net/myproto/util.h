@@ -434,6 +434,13 @@ static inline int sysctl_set(const char *name, const char *value)
 	return err;
 }
 
+/* Whether a security module gives sockets labels */
+static inline bool has_labels(void)
+{
+	return !access("/sys/fs/smackfs", F_OK) ||
+	       !access("/sys/fs/selinux", F_OK);
+}
+
 /* How many sockets /proc/net/protocols counts, -1 without a MYSOCK line */
 static inline int sockets_in_use(void)
 {
