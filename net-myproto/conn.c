@@ -161,8 +161,8 @@ static bool myproto_admit(struct sock *listener)
  * @backlog: when more connections than that wait for accept(), connect() waits
  *
  * Context: Process context. May sleep.
- * Return: 0, -EINVAL when the socket is connected, what bind() says, or
- * -ENOMEM.
+ * Return: 0, -EINVAL when the socket is connected or connecting, what bind()
+ * says, or -ENOMEM.
  */
 int myproto_listen(struct socket *sock, int backlog)
 {
@@ -310,12 +310,9 @@ static int myproto_connect_listener(struct sock *sk, struct sock *listener)
 	struct sock *child;
 	int err;
 
-	/* What does not listen must not be cloned. */
-	spin_lock(&listener->sk_receive_queue.lock);
-	err = myproto_listener_state(listener);
-	spin_unlock(&listener->sk_receive_queue.lock);
-	if (err && err != -EINPROGRESS)
-		return err;
+	/* What does not listen must not be cloned. The rest is seen below. */
+	if (READ_ONCE(listener->sk_state) != TCP_LISTEN)
+		return sock_flag(listener, SOCK_DEAD) ? -ESTALE : -ECONNREFUSED;
 
 	child = myproto_sk_clone(listener);
 	if (!child)

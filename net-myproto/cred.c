@@ -120,17 +120,19 @@ struct myproto_cred myproto_send_cred(const struct sock *sk,
 				      const struct sock *peer,
 				      const struct scm_cookie *scm)
 {
-	if (scm && scm->pid)
-		return (struct myproto_cred) {
-			scm->pid, scm->creds.uid, scm->creds.gid,
-			myproto_secid(sk)
-		};
-	if (myproto_wants_cred(sk, peer))
-		return (struct myproto_cred) {
-			task_tgid(current), current_uid(), current_gid(),
-			myproto_secid(sk)
-		};
-	return (struct myproto_cred) {};
+	struct myproto_cred cred = {};
+
+	if (scm && scm->pid) {
+		cred.pid = scm->pid;
+		cred.uid = scm->creds.uid;
+		cred.gid = scm->creds.gid;
+	} else if (myproto_wants_cred(sk, peer)) {
+		cred.pid = task_tgid(current);
+		current_uid_gid(&cred.uid, &cred.gid);
+	}
+	if (cred.pid)
+		cred.secid = myproto_secid(sk);
+	return cred;
 }
 
 /**

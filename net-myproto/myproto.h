@@ -34,8 +34,8 @@ struct seq_file;
  * DOC: locks and lifetimes
  *
  * The socket lock, lock_sock(), orders the calls that make a socket what it is:
- * bind(), listen(), connect() and shutdown(), and those that read from a
- * SOCK_STREAM socket. It is held while such a call works and let go while it
+ * bind(), listen() and connect(), and those that read from a SOCK_STREAM
+ * socket. It is held while such a call works and let go while it
  * sleeps, so that others have their turn.
  *
  * The queue lock, sk_receive_queue.lock, is for what others do to a socket:
