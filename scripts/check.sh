@@ -54,9 +54,25 @@ checkpatch() {
 	local author
 	author=$(git_tree log -1 --format=%an "$1")
 	kgit -C "$tree" -c user.name="$author" -c user.email="$(git_tree log -1 --format=%ae "$1")" \
-		format-patch -1 --stdout --signoff "$1" >"$build/check.patch"
-	(cd "$tree" && perl scripts/checkpatch.pl --strict --codespell --max-line-length=80 \
-		-q --no-summary --show-types "$build/check.patch")
+		format-patch -1 --stdout --signoff "$1" >"$patchlogs/patch"
+	(cd "$linux" && perl scripts/checkpatch.pl --strict --codespell --max-line-length=80 \
+		-q --no-summary --show-types "$patchlogs/patch")
+}
+# All of them beside the other checks: it takes minutes, and one processor.
+patchlogs=$build/check-patches
+checkpatch_all() { # COMMIT...
+	local commit
+	for commit; do
+		checkpatch "$commit" >"$patchlogs/part" 2>&1 || :
+		mv "$patchlogs/part" "$patchlogs/$commit"
+	done
+}
+checkpatch_said() { # COMMIT
+	until [ -e "$patchlogs/$1" ]; do
+		kill -0 "$checkpatch" || return
+		sleep 1
+	done
+	cat "$patchlogs/$1"
 }
 
 ### What it adds
@@ -164,6 +180,7 @@ make_out() { kernel_make "$out" ARCH="$arch" -s -j"$(nproc)" "${arguments[@]}" "
 compile() {
 	local targets=("${what[@]}")
 	[ ! -e "$tree/net/myproto/Kconfig" ] || targets+=(net/myproto/)
+	[ "${#targets[@]}" != 0 ] || return 0
 	(cd "$out" && rm -rf "${targets[@]}")
 	make_out "${targets[@]}"
 }
@@ -198,6 +215,11 @@ builds() {
 		echo "$base ${what[*]}" >"$out/base"
 	fi
 	git_tree checkout -q -f --detach "$commit"
+	# Where a patch changes no header, the other objects are as they were.
+	if git_tree diff --quiet "$commit^" "$commit" -- '*.h' ':!net/myproto'; then
+		mapfile -t what < <(git_tree diff --name-only "$commit^" "$commit" -- '*.c' | sed 's/c$/o/' |
+			grep -xF -f <(printf '%s\n' "${what[@]}") || :)
+	fi
 	[ -e "$tree/net/myproto/Kconfig" ] || states=n
 	for state in ${states//,/ }; do
 		sed -i '/CONFIG_MYPROTO[ =]/d' "$out/.config"
@@ -250,7 +272,11 @@ plan "mails for git send-email" outgoing
 plan "selftest lists" selftest_lists
 plan "get_maintainer" owners
 mapfile -t patches < <(git_tree log --reverse --format='%H %s' "$base..$tip")
-for patch in "${patches[@]}"; do plan "checkpatch: ${patch#* }" checkpatch "${patch%% *}"; done
+rm -rf "$patchlogs"
+mkdir "$patchlogs"
+checkpatch_all "${patches[@]%% *}" &
+checkpatch=$!
+trap 'kill "$checkpatch" 2>/dev/null; stop_groups' EXIT
 each() { # NAME STATES TEXT: for every patch that has something to build
 	local patch commit
 	for patch in "${patches[@]}"; do
@@ -264,6 +290,7 @@ each net y,n "allnoconfig with NET, W=1"
 each i386 y "i386, W=1"
 each s390 y "s390, big-endian, W=1"
 each clang y "clang, W=1"
+for patch in "${patches[@]}"; do plan "checkpatch: ${patch#* }" checkpatch_said "${patch%% *}"; done
 
 for ((number = 1; number <= ${#names[@]}; number++)); do
 	# shellcheck disable=SC2086 # a command and its words

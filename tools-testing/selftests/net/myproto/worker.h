@@ -205,7 +205,8 @@ static inline long call_epoll(struct worker *worker)
 	return n < 0 ? n : event.events;
 }
 
-static inline int make_epoll(struct __test_metadata *_metadata, int fd, __u32 events)
+static inline int make_epoll(struct __test_metadata *_metadata, int fd,
+			     __u32 events)
 {
 	struct epoll_event event = { .events = events };
 	int epoll = epoll_create1(0);
