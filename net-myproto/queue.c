@@ -559,8 +559,10 @@ int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb,
 	int err;
 
 	do {
+		cred.pid = NULL;
 		/* Not under the queue lock: security modules may sleep. */
-		cred = myproto_send_cred(sk, peer, scm);
+		if (scm || myproto_wants_cred(sk, peer))
+			cred = myproto_send_cred(sk, peer, scm);
 		/* There may be no other time at which a pidfd can be had. */
 		if (cred.pid && pidfs_register_pid(cred.pid))
 			return -ENOBUFS;
@@ -651,11 +653,14 @@ static bool myproto_tail_add(struct sock *peer, struct sk_buff *tail,
 int myproto_publish_small(struct sock *sk, struct sock *peer, const void *data,
 			  int len, const struct scm_cookie *scm, int *size)
 {
-	struct myproto_cred cred = myproto_send_cred(sk, peer, scm);
 	struct sk_buff_head *queue = &peer->sk_receive_queue;
+	struct myproto_cred cred = {};
 	bool added, ready = false;
 	struct sk_buff *tail;
 	int err;
+
+	if (scm || myproto_wants_cred(sk, peer))
+		cred = myproto_send_cred(sk, peer, scm);
 
 	spin_lock(&queue->lock);
 	err = myproto_tx_state(sk, peer);
