@@ -9,6 +9,7 @@
 #include <linux/slab.h>
 #include <linux/sock_diag.h>
 #include <linux/spinlock.h>
+#include <kunit/visibility.h>
 #include <net/net_debug.h>
 #include <net/net_namespace.h>
 #include <net/sock.h>
@@ -47,7 +48,7 @@ struct myproto_bucket {
  * Context: Process context. May sleep.
  * Return: 0 or -ENOMEM.
  */
-int __net_init myproto_sockets_init(struct net *net)
+int myproto_sockets_init(struct net *net)
 {
 	struct myproto_bucket *buckets;
 	u32 i;
@@ -61,6 +62,7 @@ int __net_init myproto_sockets_init(struct net *net)
 	myproto_net(net)->buckets = buckets;
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(myproto_sockets_init);
 
 /**
  * myproto_sockets_exit - undo myproto_sockets_init()
@@ -69,7 +71,7 @@ int __net_init myproto_sockets_init(struct net *net)
  *
  * Context: Process context. May sleep.
  */
-void __net_exit myproto_sockets_exit(struct net *net)
+void myproto_sockets_exit(struct net *net)
 {
 	struct myproto_bucket *buckets = myproto_net(net)->buckets;
 	u32 i;
@@ -78,6 +80,7 @@ void __net_exit myproto_sockets_exit(struct net *net)
 		DEBUG_NET_WARN_ON_ONCE(!hlist_empty(&buckets[i].head));
 	kvfree(buckets);
 }
+EXPORT_SYMBOL_IF_KUNIT(myproto_sockets_exit);
 
 static struct myproto_bucket *myproto_bucket(const struct sock *sk)
 {

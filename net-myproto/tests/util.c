@@ -34,6 +34,8 @@ static void myproto_test_net_free(struct net *net)
 	struct myproto_test_net *tn;
 
 	tn = container_of(net, struct myproto_test_net, net);
+	if (tn->mnet.buckets)
+		myproto_sockets_exit(net);
 	ref_tracker_dir_exit(&net->notrefcnt_tracker);
 	free_percpu(net->core.prot_inuse);
 	kfree(tn->gen);
@@ -69,6 +71,10 @@ static struct net *myproto_test_net_alloc(void)
 		tn->gen->ptr[i] = &tn->mnet;
 	tn->gen->s.len = len;
 	rcu_assign_pointer(net->gen, tn->gen);
+	if (myproto_sockets_init(net)) {
+		myproto_test_net_free(net);
+		return NULL;
+	}
 	return net;
 }
 
