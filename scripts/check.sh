@@ -215,8 +215,8 @@ builds() {
 		echo "$base ${what[*]}" >"$out/base"
 	fi
 	git_tree checkout -q -f --detach "$commit"
-	# Where a patch changes no header, the other objects are as they were.
-	if git_tree diff --quiet "$commit^" "$commit" -- '*.h' ':!net/myproto'; then
+	# Where a patch changes no header of others, their objects are as they were.
+	if git_tree diff --quiet "$commit^" "$commit" -- '*.h' ':!net/myproto' ':!include/uapi/linux/myproto*'; then
 		mapfile -t what < <(git_tree diff --name-only "$commit^" "$commit" -- '*.c' | sed 's/c$/o/' |
 			grep -xF -f <(printf '%s\n' "${what[@]}") || :)
 	fi
