@@ -222,9 +222,14 @@ builds() {
 	fi
 	[ -e "$tree/net/myproto/Kconfig" ] || states=n
 	for state in ${states//,/ }; do
-		sed -i '/CONFIG_MYPROTO[ =]/d' "$out/.config"
-		echo "CONFIG_MYPROTO=$state" >>"$out/.config"
-		make_out olddefconfig
+		# Without the family and without other objects there is nothing.
+		[ "$state" != n ] || [ "${#what[@]}" != 0 ] || continue
+		if ! grep -qx "CONFIG_MYPROTO=$state" "$out/.config" ||
+			! git_tree diff --quiet "$commit^" "$commit" -- '*Kconfig'; then
+			sed -i '/CONFIG_MYPROTO[ =]/d' "$out/.config"
+			echo "CONFIG_MYPROTO=$state" >>"$out/.config"
+			make_out olddefconfig
+		fi
 		if ! compile >"$out/now.log"; then
 			echo "MYPROTO=$state does not build:"
 			cat "$out/now.log"
