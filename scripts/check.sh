@@ -69,7 +69,7 @@ checkpatch_all() { # COMMIT...
 }
 checkpatch_said() { # COMMIT
 	until [ -e "$patchlogs/$1" ]; do
-		kill -0 "$checkpatch" || return
+		kill -0 "$checkpatch" 2>/dev/null || break
 		sleep 1
 	done
 	cat "$patchlogs/$1"
@@ -281,7 +281,7 @@ rm -rf "$patchlogs"
 mkdir "$patchlogs"
 checkpatch_all "${patches[@]%% *}" &
 checkpatch=$!
-trap 'kill "$checkpatch" 2>/dev/null; stop_groups' EXIT
+trap 'kill "$checkpatch" 2>/dev/null || :; stop_groups' EXIT
 each() { # NAME STATES TEXT: for every patch that has something to build
 	local patch commit
 	for patch in "${patches[@]}"; do
