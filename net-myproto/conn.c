@@ -111,7 +111,9 @@ static struct sock *myproto_admit_locked(struct sock *listener)
 {
 	struct myproto_sock *msk;
 
-	if (sk_acceptq_is_full(listener))
+	/* Of one that has been shut down, all are refused, in order. */
+	if (sk_acceptq_is_full(listener) ||
+	    listener->sk_shutdown & RCV_SHUTDOWN)
 		return NULL;
 	msk = list_first_entry_or_null(&myproto_sk(listener)->connect_queue,
 				       struct myproto_sock, room_relay.entry);
@@ -484,7 +486,7 @@ static struct sock *myproto_dequeue_child(struct sock *sk)
 		list_del_init(&child->room_relay.entry);
 		sk_acceptq_removed(sk);
 		admitted = myproto_admit_locked(sk);
-	} else if (sk->sk_state != TCP_LISTEN ||
+	} else if (READ_ONCE(sk->sk_state) != TCP_LISTEN ||
 		   sk->sk_shutdown & RCV_SHUTDOWN) {
 		err = -EINVAL;
 	}
@@ -817,7 +819,8 @@ int myproto_abort(struct sock *sk, int err)
 	spin_lock(&sk->sk_receive_queue.lock);
 	if (!dgram)
 		peer = myproto_peer_locked(sk);
-	if (msk->aborted || (!dgram && !peer && sk->sk_state != TCP_LISTEN)) {
+	if (msk->aborted || (!dgram && !peer &&
+			     READ_ONCE(sk->sk_state) != TCP_LISTEN)) {
 		spin_unlock(&sk->sk_receive_queue.lock);
 		return -ENOENT;
 	}
@@ -872,7 +875,8 @@ __poll_t myproto_poll(struct file *file, struct socket *sock,
 		state = myproto_conn_state(sk);
 
 	shutdown = READ_ONCE(sk->sk_shutdown);
-	if (READ_ONCE(sk->sk_err))
+	/* Until the state says that connecting has ended, it has no event. */
+	if (state != TCP_SYN_SENT && READ_ONCE(sk->sk_err))
 		mask |= EPOLLERR;
 	if (shutdown & RCV_SHUTDOWN)
 		mask |= EPOLLRDHUP | EPOLLIN | EPOLLRDNORM;

@@ -55,9 +55,13 @@ static struct sk_buff *myproto_message_alloc(struct sock *sk,
  */
 static int myproto_may_send(struct sock *sk, struct sock *peer)
 {
+	int err;
+
 	if (sk->sk_type != SOCK_DGRAM)
 		return 0;
-	return security_sock_local_send(sk, peer);
+	err = security_sock_local_send(sk, peer);
+	/* What makes a sender wait is not for a module to say. */
+	return err == -EAGAIN ? -EACCES : err;
 }
 
 /* Send the next @len bytes of @msg to @peer with what @scm has.
@@ -72,10 +76,6 @@ static int myproto_message_send(struct sock *sk, struct sock *peer,
 	struct sk_buff *skb;
 	long timeo;
 	int err;
-
-	err = myproto_may_send(sk, peer);
-	if (err)
-		return err;
 
 	timeo = sock_sndtimeo(sk, msg->msg_flags & MSG_DONTWAIT);
 
@@ -149,6 +149,11 @@ static int myproto_message_sendmsg(struct socket *sock, struct sock *peer,
 
 	if (READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN)
 		return -EPIPE;
+
+	/* First: who is denied learns nothing of the receiver. */
+	err = myproto_may_send(sk, peer);
+	if (err)
+		return err;
 
 	max = myproto_max_len(sk, peer);
 	/* A pipe has no messages: how much it gives at a time is chance. */
@@ -564,14 +569,15 @@ static struct sock *myproto_dgram_find_peer(struct sock *sk, u32 channel)
 {
 	struct sock *peer = myproto_dgram_lookup(sk, channel);
 	struct sock *other;
-	int err = -EPERM;
+	int err;
 
 	if (IS_ERR(peer))
 		return peer;
 
+	err = myproto_may_send(sk, peer);
 	other = rcu_access_pointer(myproto_sk(peer)->peer);
-	if (!other || other == sk)
-		err = security_sock_local_send(sk, peer);
+	if (!err && other && other != sk)
+		err = -EPERM;
 	if (err) {
 		sock_put(peer);
 		return ERR_PTR(err);

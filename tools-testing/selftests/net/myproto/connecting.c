@@ -874,6 +874,35 @@ TEST_F(type, thousand_some_close)
 	crowd_test(_metadata, true);
 }
 
+/* Accept as soon as poll() tells of the shutdown. */
+static void *accept_after_shutdown(void *arg)
+{
+	struct pollfd poll_fd = { .fd = *(int *)arg, .events = POLLRDHUP };
+
+	poll(&poll_fd, 1, 10000);
+	while (try_accept(poll_fd.fd) >= 0)
+		;
+	return NULL;
+}
+
+/* accept() admits nobody to a listener that refuses those who wait. */
+TEST_F(full, shutdown_refuses_in_order)
+{
+	int i, fd[200];
+	pthread_t thread;
+
+	for (i = 0; i < 200; i++)
+		fd[i] = connecting(_metadata, self->channel);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, accept_after_shutdown,
+				    &self->listener));
+	usleep(10000);
+	ASSERT_EQ(0, shutdown(self->listener, SHUT_RD));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	for (i = 0; i < 200; i++)
+		EXPECT_EQ(ECONNREFUSED,
+			  get_int_opt(_metadata, fd[i], SO_ERROR));
+}
+
 int main(int argc, char **argv)
 {
 	return my_test_main(argc, argv);

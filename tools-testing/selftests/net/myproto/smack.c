@@ -10,6 +10,7 @@
 #include <sys/xattr.h>
 
 #include "any.h"
+#include "cmsg.h"
 #include "type.h"
 
 #ifndef SCM_SECURITY
@@ -316,9 +317,26 @@ TEST_F(dgram, send)
 	expect_nothing(_metadata, self->to);
 }
 
-/* Not even that there is no room it is told. */
-TEST_F(dgram, send_to_full)
+/* Who is denied learns nothing else of the receiver: not that there is no room,
+ * how large its buffer is, or that it takes no files.
+ */
+TEST_F(dgram, denied_learns_nothing)
 {
+	struct link link = {
+		.fd = { self->from, self->to },
+		.type = SOCK_DGRAM,
+		.made = BY_ADDRESS,
+		.name[1] = my_addr(self->channel),
+	};
+	int size = get_int_opt(_metadata, self->to, SO_RCVBUF), fd = 0;
+	char *data = calloc(1, size + 1);
+
+	ASSERT_NE(NULL, data);
+	EXPECT_EQ(EACCES, err_of(my_sendto(self->from, self->channel, data,
+					   size + 1, MSG_DONTWAIT)));
+	free(data);
+	EXPECT_EQ(EACCES, err_of(send_cmsg(&link, "x", SOL_SOCKET, SCM_RIGHTS,
+					   &fd, sizeof(fd))));
 	rule(_metadata, "MyA", "MyB", "w");
 	while (!try_sendto(self->from, self->channel, "x"))
 		;
@@ -335,6 +353,12 @@ TEST_F(dgram, association)
 	fd = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
 	own = my_channel(_metadata, fd);
 	EXPECT_EQ(EACCES, err_of(my_connect(self->from, self->channel)));
+	/* Nor that it is associated with another one */
+	rule(_metadata, "MyB", "MyA", "w");
+	ASSERT_EQ(0, my_connect(self->to, own));
+	EXPECT_EQ(EACCES, err_of(my_connect(self->from, self->channel)));
+	ASSERT_EQ(0, my_dissolve(self->to));
+	rule(_metadata, "MyB", "MyA", "-");
 	EXPECT_EQ(EDESTADDRREQ, try_send(self->from));
 
 	/* What it was associated with it stays. */
