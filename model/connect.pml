@@ -93,6 +93,7 @@ chan children = [4] of { byte };	/* for close(), LABORT */
 byte backlog[2];
 bool listens = 1;	/* listener 0: state, RCV_SHUTDOWN */
 bool rcvshut;
+bool refused;		/* ghost: who waited at listener 0 before the others */
 bool qlock[2];		/* the queue locks */
 
 /* The sockets. Of a child 0 is none, and so it is with listener. */
@@ -223,6 +224,13 @@ inline close_new_child(c)
 	accept_queue[l]!(c); \
 	COUNT_QUEUED
 
+#ifdef MUT_ADMIT_SHUT
+/* Mutation: the backlog is all that it looks at. */
+#define MAY_ADMIT(l)	true
+#else
+#define MAY_ADMIT(l)	((l) == 1 || !rcvshut)
+#endif
+
 /* conn_admit: with the queue lock of listener l held. Those who do not hold it
  * see one after the other.
  */
@@ -233,12 +241,12 @@ inline conn_admit_locked(l, a)
 	/* Mutation: one has gone, so one can come. */
 	:: len(connect_queue[l]) > 0 ->
 #else
-	:: !FULL(l) && len(connect_queue[l]) > 0 ->
+	:: !FULL(l) && len(connect_queue[l]) > 0 && MAY_ADMIT(l) ->
 #endif
 		d_step {
 			connect_queue[l]?a;
 			QUEUE_CHILD(l, child[a]);
-			IN_ORDER(l == 1 || before[a] == 0);
+			IN_ORDER(l == 1 || (before[a] == 0 && !refused));
 			LEAVES(a)
 		};
 		state[a] = ESTABLISHED;
@@ -284,7 +292,8 @@ inline conn_end(l, s, why, c)
 		:: connect_queue[l]??[eval(s)] -> connect_queue[l]??eval(s)
 		:: else
 		fi;
-		LEAVES(s)
+		LEAVES(s);
+		refused = refused || (l == 0 && why == REFUSED)
 	};
 #ifdef MUT_STATE_EARLY
 	/* Mutation: it can connect() again before the rest is done. */
@@ -772,7 +781,7 @@ proctype listener_listens()
 	d_step {
 		!qlock[0];
 		if
-		:: listens -> rcvshut = 0; backlog[0] = LISTEN
+		:: listens -> rcvshut = 0; refused = 0; backlog[0] = LISTEN
 		:: else
 		fi
 	};

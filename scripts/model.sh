@@ -121,6 +121,7 @@ case_ listener-shut-other none connect NB=1 FILLED=1 LSHUT TRIES=2 AGAIN_AT=1 SI
 case_ conn_admitted-without-data_ready sleeps connect NB=2 NA=2 MUT_NO_DATA_READY
 case_ conn_admitted-wakes-all wake-ups connect NB=2 NA=1 FILLED=1 BOUND MUT_HERD
 case_ conn_admit-without-backlog backlog connect NB=2 NA=1 FILLED=1 BACKLOG=1 LISTEN=0 MUT_PLACE
+case_ conn_admit-after-shutdown order connect NB=2 NA=1 FILLED=1 LSHUT MUT_ADMIT_SHUT
 case_ conn_state-without-peer answer connect NB=1 NA=1 FILLED=1 SIG=0 MUT_STATE
 case_ conn_begin-overtakes order connect NB=2 FILLED=1 LISTEN=1 MUT_OVERTAKE
 case_ conn_check-before-conn_register sleeps connect NB=1 NA=1 FILLED=1 MUT_CHECK_FIRST
