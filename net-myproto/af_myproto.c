@@ -225,8 +225,6 @@ static struct proto myproto_proto = {
 	.name		= "MYSOCK",
 	.owner		= THIS_MODULE,
 	.obj_size	= sizeof(struct myproto_sock),
-	.useroffset	= offsetof(struct myproto_sock, line),
-	.usersize	= sizeof_field(struct myproto_sock, line),
 	.ioctl		= myproto_sk_ioctl,
 	.diag_destroy	= myproto_abort,
 };
@@ -236,8 +234,9 @@ static void myproto_sk_init(struct sock *sk)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 
-	INIT_LIST_HEAD(&msk->accept_queue);
-	INIT_LIST_HEAD(&msk->connect_queue);
+	/* Until it listens. sk_clone() has copied the queues of a listener. */
+	memset(&msk->small_head, 0,
+	       sizeof(*msk) - offsetof(struct myproto_sock, small_head));
 	msk->listener = NULL;
 	msk->child = NULL;
 	init_waitqueue_head(&msk->room_wait);
@@ -269,6 +268,7 @@ struct sock *myproto_sk_clone(struct sock *listener)
 	/* One reference is for a table that this family has none of. */
 	__sock_put(sk);
 	/* What sk_clone() leaves as it is in @listener */
+	sock_reset_flag(sk, SOCK_RCU_FREE);
 	atomic64_set(&sk->sk_cookie, 0);
 	sk->sk_state = TCP_CLOSE;
 	sk->sk_shutdown = 0;
@@ -310,8 +310,6 @@ static int myproto_create(struct net *net, struct socket *sock, int protocol,
 	/* A send that finds no memory rather fails than kills processes. */
 	sk->sk_allocation = GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL |
 			    __GFP_NOWARN;
-	/* Others look at it under RCU, found in a table or as a peer. */
-	sock_set_flag(sk, SOCK_RCU_FREE);
 	myproto_sk_init(sk);
 	sock->ops = ops;
 	/* For SO_INQ */

@@ -159,6 +159,8 @@ static int myproto_channel_insert(struct sock *sk, u32 channel)
 	struct myproto_sock *msk = myproto_sk(sk);
 	int err;
 
+	/* Others find it in the table under RCU. */
+	sock_set_flag(sk, SOCK_RCU_FREE);
 	msk->bound = channel;
 	for (;;) {
 		err = myproto_table_insert(msk);

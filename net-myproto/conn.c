@@ -188,6 +188,10 @@ int myproto_listen(struct socket *sock, int backlog)
 
 	/* model: listen_set. It may have been shut down or aborted before. */
 	spin_lock(&sk->sk_receive_queue.lock);
+	if (state != TCP_LISTEN) {
+		INIT_LIST_HEAD(&myproto_sk(sk)->accept_queue);
+		INIT_LIST_HEAD(&myproto_sk(sk)->connect_queue);
+	}
 	WRITE_ONCE(sk->sk_shutdown, 0);
 	WRITE_ONCE(sk->sk_err, 0);
 	myproto_sk(sk)->aborted = false;
@@ -475,13 +479,15 @@ out:
  */
 static struct sock *myproto_dequeue_child(struct sock *sk)
 {
-	struct myproto_sock *msk = myproto_sk(sk), *child;
+	struct myproto_sock *msk = myproto_sk(sk), *child = NULL;
 	struct sock *admitted = NULL;
 	int err = -EAGAIN;
 
 	spin_lock(&sk->sk_receive_queue.lock);
-	child = list_first_entry_or_null(&msk->accept_queue,
-					 struct myproto_sock, room_relay.entry);
+	if (READ_ONCE(sk->sk_state) == TCP_LISTEN)
+		child = list_first_entry_or_null(&msk->accept_queue,
+						 struct myproto_sock,
+						 room_relay.entry);
 	if (child) {
 		list_del_init(&child->room_relay.entry);
 		sk_acceptq_removed(sk);
@@ -600,13 +606,23 @@ static void myproto_set_shutdown(struct sock *sk, u8 mask, int err)
 	spin_unlock(&sk->sk_receive_queue.lock);
 }
 
+/* Wake whoever waits for room at @sk, which takes no more. */
+static void myproto_wake_room_all(struct sock *sk)
+{
+	struct myproto_sock *msk = myproto_sk(sk);
+
+	/* Pairs with the barriers of who waits, see myproto_wake_room(). */
+	if (wq_has_sleeper(&msk->room_wait))
+		wake_up_interruptible_all(&msk->room_wait);
+}
+
 /* Wake whoever waits at @sk, which has been shut down, and for room there. */
 static void myproto_wake_shutdown(struct sock *sk)
 {
 	u8 mask = READ_ONCE(sk->sk_shutdown);
 
 	sk->sk_state_change(sk);
-	wake_up_interruptible_all(&myproto_sk(sk)->room_wait);
+	myproto_wake_room_all(sk);
 	if (mask == SHUTDOWN_MASK)
 		sk_wake_async(sk, SOCK_WAKE_WAITD, POLL_HUP);
 	else if (mask & RCV_SHUTDOWN)
@@ -667,7 +683,7 @@ int myproto_shutdown(struct socket *sock, int how)
 	myproto_wake_shutdown(sk);
 	if (peer)
 		myproto_wake_shutdown(peer);
-	else
+	else if (sk->sk_type != SOCK_DGRAM)
 		myproto_refuse(sk);
 out:
 	trace_myproto_shutdown(sk, how, err);
@@ -691,11 +707,11 @@ static bool myproto_purge(struct sock *sk, enum skb_drop_reason reason)
 	unread = len || !skb_queue_empty(read);
 	/* Pairs with smp_load_acquire() in myproto_inq(). */
 	smp_store_release(&msk->rx_read, msk->rx_total);
-	atomic_set(&sk->sk_rmem_alloc, 0);
 	spin_unlock(&sk->sk_receive_queue.lock);
 
 	if (unread)
 		myproto_drop_unread(sk, len, reason);
+	atomic_set(&sk->sk_rmem_alloc, 0);
 	return unread;
 }
 
@@ -751,6 +767,7 @@ void myproto_close(struct sock *sk, bool reset)
 	struct myproto_sock *msk = myproto_sk(sk);
 	SKB_DR_INIT(reason, SOCKET_CLOSE);
 	LIST_HEAD(children);
+	bool listens;
 
 	trace_myproto_release(sk);
 	/* First, so that who meets it on a walk finds it complete. */
@@ -767,20 +784,22 @@ void myproto_close(struct sock *sk, bool reset)
 
 	spin_lock(&sk->sk_receive_queue.lock);
 	WRITE_ONCE(sk->sk_shutdown, SHUTDOWN_MASK);
+	listens = READ_ONCE(sk->sk_state) == TCP_LISTEN;
 	WRITE_ONCE(sk->sk_state, TCP_CLOSE);
-	list_splice_init(&msk->accept_queue, &children);
+	if (listens)
+		list_splice_init(&msk->accept_queue, &children);
 	spin_unlock(&sk->sk_receive_queue.lock);
 
 	myproto_close_children(&children);
 	/* Nobody is added to it any more. */
-	if (!list_empty(&msk->connect_queue))
+	if (listens && !list_empty(&msk->connect_queue))
 		myproto_refuse(sk);
 	if (reset)
 		SKB_DR_SET(reason, SOCKET_UNACCEPTED);
 	reset |= myproto_purge(sk, reason);
 	myproto_close_peer(sk, reset);
 	/* Last, so that who is woken sees all that there is to see. */
-	wake_up_interruptible_all(&msk->room_wait);
+	myproto_wake_room_all(sk);
 	sock_put(sk);
 }
 
@@ -812,6 +831,7 @@ int myproto_abort(struct sock *sk, int err)
 	bool dgram = sk->sk_type == SOCK_DGRAM;
 	struct sock *peer = NULL;
 	LIST_HEAD(children);
+	bool listens;
 
 	/* Without the socket lock, as in myproto_shutdown() */
 	if (myproto_connect_cancel(sk, err))
@@ -828,7 +848,9 @@ int myproto_abort(struct sock *sk, int err)
 	/* Or it is gone when @sk is closed. */
 	if (peer)
 		sock_hold(peer);
-	list_splice_init(&msk->accept_queue, &children);
+	listens = READ_ONCE(sk->sk_state) == TCP_LISTEN;
+	if (listens)
+		list_splice_init(&msk->accept_queue, &children);
 	WRITE_ONCE(sk->sk_ack_backlog, 0);
 	spin_unlock(&sk->sk_receive_queue.lock);
 
@@ -847,7 +869,8 @@ int myproto_abort(struct sock *sk, int err)
 	}
 
 	myproto_close_children(&children);
-	myproto_refuse(sk);
+	if (listens)
+		myproto_refuse(sk);
 	return 0;
 }
 

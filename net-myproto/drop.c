@@ -30,6 +30,21 @@ void myproto_drop(struct sock *sk, struct sk_buff *skb,
 }
 
 /**
+ * myproto_drop_small - the same for a message that has no skb
+ * @sk: the receiver
+ * @rec: the message
+ * @reason: why
+ *
+ * Context: Process context.
+ */
+void myproto_drop_small(struct sock *sk, const struct myproto_record *rec,
+			enum skb_drop_reason reason)
+{
+	sk_drops_inc(sk);
+	trace_myproto_drop(sk, rec->channel, rec->len, reason);
+}
+
+/**
  * myproto_drop_unread - drop what a socket has not read that is being closed
  * @sk: the socket, with all skbs on sk_write_queue and its peer still known
  * @len: how many bytes it has not read
@@ -48,6 +63,7 @@ void myproto_drop_unread(struct sock *sk, u32 len, enum skb_drop_reason reason)
 	if (stream && trace_myproto_drop_enabled())
 		trace_myproto_drop(sk, myproto_peer_channel(sk), len, reason);
 
+	myproto_small_purge(sk, reason);
 	while ((skb = __skb_dequeue(&sk->sk_write_queue))) {
 		if (!stream)
 			trace_myproto_drop(sk, MYPROTO_CB(skb)->channel,

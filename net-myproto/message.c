@@ -2,8 +2,8 @@
 /* AF_MYPROTO: the messages of SOCK_SEQPACKET and SOCK_DGRAM
  *
  * A message is one skb on the receiver's queue from the send that brings it to
- * the read that takes it. Nothing is lost on the way: a sender that finds no
- * room waits.
+ * the read that takes it, or if it is small a record in a buffer of small.c.
+ * Nothing is lost on the way: a sender that finds no room waits.
  */
 
 #include <linux/errno.h>
@@ -39,7 +39,7 @@ static struct sk_buff *myproto_message_alloc(struct sock *sk,
 {
 	struct sk_buff *skb;
 
-	skb = myproto_skb_alloc(sk, peer, msg, len, 0, err);
+	skb = myproto_skb_alloc(sk, peer, msg, len, err);
 	if (!skb)
 		return NULL;
 
@@ -77,6 +77,13 @@ static int myproto_message_send(struct sock *sk, struct sock *peer,
 	long timeo;
 	int err;
 
+	if (!scm && !(msg->msg_flags & MSG_SPLICE_PAGES)) {
+		err = myproto_small_send(sk, peer, msg, len);
+		if (err == -ENOBUFS)
+			goto out;
+		if (err && err != -EAGAIN)
+			return err;
+	}
 	timeo = sock_sndtimeo(sk, msg->msg_flags & MSG_DONTWAIT);
 
 	/* In vain it is not even copied. But who may wait has to be ready when
@@ -309,21 +316,38 @@ static bool myproto_peek_past(const struct sk_buff *skb, int off)
 	return off >= (int)skb->len && (off || skb->peeked);
 }
 
-/* The next message for @sk, taken off the queue, or one more reference to it if
- * it is to be peeked at. With SO_PEEK_OFF, *@off says where to begin in it, and
- * the next peek begins @len bytes later. Without a message, *@err says why.
- */
-static struct sk_buff *myproto_message_take(struct sock *sk, bool peek, int len,
-					    int *off, int *err)
-{
-	struct sk_buff_head *queue = &sk->sk_receive_queue;
-	struct sk_buff *skb;
-	int skip;
+/* A message that a reader has: an skb, or what has none */
+struct myproto_message {
+	struct sk_buff			*skb;
+	const struct myproto_record	*rec;
+	struct myproto_small		*buf;
+	int				off;	/* where a peek begins in it */
+};
 
-	*off = 0;
-	spin_lock(&queue->lock);
-	skip = peek ? READ_ONCE(sk->sk_peek_off) : -1;
-	skb = skb_peek(queue);
+/* The queue with the oldest message of @sk, or all of them if @peek is set.
+ * Called with the queue lock held, when there is none without an skb before.
+ */
+static struct sk_buff_head *myproto_message_queue(struct sock *sk, bool peek)
+{
+	struct sk_buff_head *old = &sk->sk_write_queue;
+
+	if (skb_queue_empty(old))
+		return &sk->sk_receive_queue;
+	if (peek && !myproto_sk(sk)->small_head)
+		skb_queue_splice_tail_init(&sk->sk_receive_queue, old);
+	return old;
+}
+
+/* Do what myproto_message_take() says where there are skbs. Called with the
+ * queue lock held.
+ */
+static bool myproto_message_take_skb(struct sock *sk, bool peek, int len,
+				     struct myproto_message *m, int *err)
+{
+	struct sk_buff_head *queue = myproto_message_queue(sk, peek);
+	int skip = peek ? READ_ONCE(sk->sk_peek_off) : -1;
+	struct sk_buff *skb = skb_peek(queue);
+
 	while (skip >= 0 && skb && myproto_peek_past(skb, skip)) {
 		skip -= skb->len;
 		skb = skb_peek_next(skb, queue);
@@ -337,8 +361,8 @@ static struct sk_buff *myproto_message_take(struct sock *sk, bool peek, int len,
 	} else if (peek) {
 		skb_get(skb);
 		skb->peeked = 1;
-		*off = max(skip, 0);
-		sk_peek_offset_fwd(sk, min_t(int, skb->len - *off, len));
+		m->off = max(skip, 0);
+		sk_peek_offset_fwd(sk, min_t(int, skb->len - m->off, len));
 	} else {
 		__skb_unlink(skb, queue);
 		if (MYPROTO_CB(skb)->fpl)
@@ -346,19 +370,46 @@ static struct sk_buff *myproto_message_take(struct sock *sk, bool peek, int len,
 		myproto_rx_done(sk, skb->len, skb->truesize);
 		sk_peek_offset_bwd(sk, skb->len);
 	}
-	spin_unlock(&queue->lock);
-
-	if (skb && !peek)
-		myproto_wake_room(sk);
+	m->skb = skb;
 	return skb;
 }
 
+/* Take the next message for @sk off the queue, or one more reference to it if
+ * it is to be peeked at. With SO_PEEK_OFF, @m says where to begin in it, and
+ * the next peek begins @len bytes later. Returns whether there is one; if not,
+ * *@err says why.
+ */
+static bool myproto_message_take(struct sock *sk, int flags, int len,
+				 struct myproto_message *m, int *err)
+{
+	struct myproto_sock *msk = myproto_sk(sk);
+	bool peek = flags & MSG_PEEK, got = false;
+
+	*m = (struct myproto_message) {};
+	*err = 0;
+	spin_lock(&sk->sk_receive_queue.lock);
+	if (msk->small_head && myproto_needs_skb(sk, flags))
+		*err = myproto_small_spill(sk, peek && sk->sk_peek_off >= 0);
+	if (msk->small_head && skb_queue_empty(&sk->sk_write_queue) && !*err) {
+		m->rec = myproto_small_take(sk, &m->buf);
+		got = true;
+	} else if (!*err) {
+		got = myproto_message_take_skb(sk, peek, len, m, err);
+	}
+	spin_unlock(&sk->sk_receive_queue.lock);
+
+	if (got && !peek)
+		myproto_wake_room(sk);
+	return got;
+}
+
 /* Sleep until there is a message for @sk, or it will not get one. */
-static struct sk_buff *myproto_message_wait(struct sock *sk, bool peek, int len,
-					    int *off, long timeo, int *err)
+static bool myproto_message_wait(struct sock *sk, int flags, int len,
+				 struct myproto_message *m, long timeo,
+				 int *err)
 {
 	DEFINE_WAIT_FUNC(wait, myproto_reader_wake);
-	struct sk_buff *skb;
+	bool peek = flags & MSG_PEEK, got;
 	int why = 0;
 
 	for (;;) {
@@ -372,8 +423,8 @@ static struct sk_buff *myproto_message_wait(struct sock *sk, bool peek, int len,
 			prepare_to_wait_exclusive(sk_sleep(sk), &wait,
 						  TASK_INTERRUPTIBLE);
 		/* model: recv_take */
-		skb = myproto_message_take(sk, peek, len, off, err);
-		if (skb || *err != -EAGAIN)
+		got = myproto_message_take(sk, flags, len, m, err);
+		if (got || *err != -EAGAIN)
 			break;
 		why = timeo ? sock_intr_errno(timeo) : -EAGAIN;
 		if (!timeo || signal_pending(current))
@@ -382,43 +433,79 @@ static struct sk_buff *myproto_message_wait(struct sock *sk, bool peek, int len,
 		timeo = schedule_timeout(timeo);
 		/* It has been woken for one message, and cannot be again. */
 		if (list_empty_careful(&wait.entry)) {
-			skb = myproto_message_take(sk, peek, len, off, err);
-			if (skb || *err != -EAGAIN)
-				return skb;
+			got = myproto_message_take(sk, flags, len, m, err);
+			if (got || *err != -EAGAIN)
+				return got;
 		}
 	}
 	finish_wait(sk_sleep(sk), &wait);
-	if (skb || *err != -EAGAIN) {
+	if (got || *err != -EAGAIN) {
 		/* model: recv_pass. A wake-up since it registered was for
 		 * another message, and nobody else got it.
 		 */
-		if (!peek && !skb_queue_empty_lockless(&sk->sk_receive_queue))
+		if (!peek && !myproto_rx_empty(sk))
 			sk->sk_data_ready(sk);
-		return skb;
+		return got;
 	}
 
 	/* If there was a wake-up after the last look, nobody else got it. */
-	skb = myproto_message_take(sk, peek, len, off, err);
-	if (!skb && *err == -EAGAIN)
+	got = myproto_message_take(sk, flags, len, m, err);
+	if (!got && *err == -EAGAIN)
 		*err = why;
-	return skb;
+	return got;
 }
 
-static struct sk_buff *myproto_message_get(struct sock *sk, int len, int flags,
-					   int *off, int *err)
+static bool myproto_message_get(struct sock *sk, int len, int flags,
+				struct myproto_message *m, int *err)
 {
-	bool peek = flags & MSG_PEEK;
-	struct sk_buff *skb;
 	long timeo;
 
-	skb = myproto_message_take(sk, peek, len, off, err);
-	if (skb || *err != -EAGAIN)
-		return skb;
+	if (myproto_message_take(sk, flags, len, m, err))
+		return true;
+	if (*err != -EAGAIN)
+		return false;
 
 	timeo = sock_rcvtimeo(sk, flags & MSG_DONTWAIT);
-	if (!timeo)
-		return NULL;
-	return myproto_message_wait(sk, peek, len, off, timeo, err);
+	return timeo && myproto_message_wait(sk, flags, len, m, timeo, err);
+}
+
+/* Tell a reader what goes with every message. */
+static void myproto_message_name(struct msghdr *msg, u32 channel, bool eor)
+{
+	DECLARE_SOCKADDR(struct sockaddr_my *, smy, msg->msg_name);
+
+	if (eor)
+		msg->msg_flags |= MSG_EOR;
+	if (smy && channel) {
+		*smy = (struct sockaddr_my) {
+			.smy_family	= AF_MYPROTO,
+			.smy_channel	= channel,
+		};
+		msg->msg_namelen = sizeof(*smy);
+	}
+}
+
+/* Do what myproto_message_copy() does for a message without an skb. */
+static int myproto_small_copy(struct socket *sock, struct msghdr *msg,
+			      const struct myproto_message *m, int len,
+			      int flags)
+{
+	const struct myproto_record *rec = m->rec;
+	int all = rec->len, copied = min(all, len);
+
+	if (!copy_to_iter_full(rec->data, copied, &msg->msg_iter)) {
+		myproto_drop_small(sock->sk, rec,
+				   SKB_DROP_REASON_SKB_UCOPY_FAULT);
+		copied = -EFAULT;
+	} else {
+		if (copied < all)
+			msg->msg_flags |= MSG_TRUNC;
+		myproto_message_name(msg, rec->channel, rec->eor);
+		if (flags & MSG_TRUNC)
+			copied = all;
+	}
+	myproto_small_put(m->buf);
+	return copied;
 }
 
 /* Copy the message @skb from @off on to the reader, say what is to be said of
@@ -428,7 +515,6 @@ static int myproto_message_copy(struct socket *sock, struct msghdr *msg,
 				struct sk_buff *skb, int off, int len,
 				int flags)
 {
-	DECLARE_SOCKADDR(struct sockaddr_my *, smy, msg->msg_name);
 	int left = skb->len - off, copied = min(left, len), err;
 	struct scm_fp_list *fpl = NULL;
 	bool peek = flags & MSG_PEEK;
@@ -447,15 +533,8 @@ static int myproto_message_copy(struct socket *sock, struct msghdr *msg,
 
 	if (copied < left)
 		msg->msg_flags |= MSG_TRUNC;
-	if (MYPROTO_CB(skb)->eor)
-		msg->msg_flags |= MSG_EOR;
-	if (smy && MYPROTO_CB(skb)->channel) {
-		*smy = (struct sockaddr_my) {
-			.smy_family	= AF_MYPROTO,
-			.smy_channel	= MYPROTO_CB(skb)->channel,
-		};
-		msg->msg_namelen = sizeof(*smy);
-	}
+	myproto_message_name(msg, MYPROTO_CB(skb)->channel,
+			     MYPROTO_CB(skb)->eor);
 	/* Others may be peeking at it. */
 	if (MYPROTO_CB(skb)->fpl)
 		fpl = myproto_rights_recv(skb, msg, peek || skb_shared(skb));
@@ -469,18 +548,19 @@ static int myproto_message_recvmsg(struct socket *sock, struct msghdr *msg,
 				   int len, int flags)
 {
 	struct sock *sk = sock->sk;
-	struct sk_buff *skb;
-	int off, err;
+	struct myproto_message m;
+	int err;
 
-	skb = myproto_message_get(sk, len, flags, &off, &err);
-	if (skb)
-		err = myproto_message_copy(sock, msg, skb, off, len, flags);
+	if (myproto_message_get(sk, len, flags, &m, &err))
+		err = m.skb ? myproto_message_copy(sock, msg, m.skb, m.off, len,
+						   flags) :
+			      myproto_small_copy(sock, msg, &m, len, flags);
 	/* Whether there is more, or the end: with a number of bytes, io_uring
 	 * would make one receive of several messages.
 	 */
 	if (msg->msg_get_inq)
 		msg->msg_inq = READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN ||
-			!skb_queue_empty_lockless(&sk->sk_receive_queue);
+			!myproto_rx_empty(sk);
 	return err;
 }
 
@@ -560,8 +640,12 @@ static void myproto_dgram_associate(struct sock *sk, struct sock *peer)
 	/* To poll() it looks different now, and to who waits to send here. */
 	sk->sk_state_change(sk);
 	wake_up_interruptible_all(&msk->room_wait);
-	if (old)
-		sock_put(old);
+	if (!old)
+		return;
+	/* Threads that send here may be looking at it under RCU. */
+	if (!sock_flag(old, SOCK_RCU_FREE))
+		synchronize_rcu();
+	sock_put(old);
 }
 
 /* The socket at @channel that @sk may be associated with, with a reference. */

@@ -43,14 +43,17 @@ struct seq_file;
  * data that was sent and what is charged for it. It is a plain spinlock, for
  * nothing here runs in interrupts. It nests inside the socket lock, and the
  * sk_peer_lock and the locks of wait queues inside it. Nobody ever holds two
- * queue locks, and nobody is woken or touches user memory under one.
+ * queue locks, nobody is woken under one, and user memory is touched under one
+ * only with page faults disabled.
  *
  * What is sent is charged to the receiver, in sk_rmem_alloc against sk_rcvbuf,
  * and nothing to the sender: a receiver that does not read stops nobody but who
  * sends to it. A message is on sk_receive_queue until it is read, and so are
  * the bytes of a stream until a reader takes them over to sk_write_queue: since
  * nothing waits at the sender, that one is free for readers, under the socket
- * lock alone.
+ * lock alone. What is in no skb, see small.c, is older than what is on the one
+ * queue and newer than what is on the other. Of messages, the skbs that readers
+ * have had made of it are on sk_write_queue, under the queue lock.
  *
  * Who waits for what: threads that wait for data, and whoever polls, are on the
  * wait queue of their socket, sk_sleep(). A thread that waits for room is on
@@ -84,8 +87,10 @@ struct seq_file;
  * connected until it is itself closed: so a socket can be used by its peer
  * after it was closed, and what is written there says that it was. The peer of
  * a SOCK_DGRAM socket, with a reference too, is the one that it is associated
- * with. That can change, under the queue lock, so others read it under RCU. All
- * sockets are freed by RCU.
+ * with. That can change, under the queue lock, so others read it under RCU.
+ *
+ * A socket that is bound is freed by RCU, for others find it under RCU. One
+ * that is not is found by nobody but its peer, which has a reference.
  *
  * A connection that waits for accept() belongs to the listening socket, which
  * closes it when it is closed itself. A file that is open keeps its socket from
@@ -124,10 +129,48 @@ struct myproto_key {
 	u32			channel;
 };
 
-/* How much a socket can be sent without memory: this does not make it larger
- * than those of other families.
+/**
+ * struct myproto_small - a buffer of data that has no skb
+ * @next: the next one, or NULL
+ * @users: readers, and the socket as long as it is there
+ * @size: how many bytes it takes in all
+ * @in: how many bytes have been put in
+ * @out: how many of them have been read
+ *
+ * After it come bytes of a stream, or messages, each a struct myproto_record.
+ * All but what has been sent already is under the queue lock.
  */
-#define MYPROTO_LINE_SIZE	64U
+struct myproto_small {
+	struct myproto_small	*next;
+	refcount_t		users;
+	u16			size;
+	u16			in;
+	u16			out;
+};
+
+/**
+ * struct myproto_record - a message that has no skb
+ * @len: how many bytes it has
+ * @eor: whether it was sent with MSG_EOR
+ * @channel: the sender's channel, or 0 if it has none
+ * @data: the message
+ */
+struct myproto_record {
+	u16			len;
+	bool			eor;
+	u32			channel;
+	u8			data[];
+};
+
+/* What goes without an skb at most: kmalloc() has that from a cache */
+#define MYPROTO_SMALL_MAX	(SZ_8K - sizeof(struct myproto_small) - \
+				 sizeof(struct myproto_record))
+
+/* What is copied under the queue lock at most */
+#define MYPROTO_SMALL_LOCKED	SZ_1K
+
+/* What a socket has space for itself: a record of 64 bytes */
+#define MYPROTO_SMALL_INLINE	(SZ_64 + sizeof(struct myproto_record))
 
 /**
  * struct myproto_sock - an AF_MYPROTO socket
@@ -161,15 +204,20 @@ struct myproto_key {
  * @rx_read: how many of them have been read; written under the socket lock if
  *	it is a stream, the queue lock otherwise
  * @scm_fds: how many descriptors have been sent to it and not been read
+ * @small_head: what it was sent without an skb, see small.c: older than what is
+ *	in the queue, newer than sk_write_queue; under the queue lock
+ * @small_tail: the last of these buffers
+ * @small_space: how many bytes that has space for
+ * @small_inline: a buffer that is part of the socket
+ * @small_data: the data in that
+ * @rx_busy: somebody reads from a stream with the socket lock held
  * @aborted: it has been aborted, or its peer has, see myproto_abort(); written
  *	under the queue lock
  * @inq: whether SO_INQ is set; written at any time
- * @line_in: how many bytes have been put into @line in all, modulo 2^8; written
- *	under the queue lock
- * @line_out: how many of them have been taken out; written under the socket
- *	lock
- * @line: small data of a stream, a ring: older than what is in the queue, newer
- *	than what a reader has taken over, without credentials, and not charged
+ *
+ * A listening socket is never sent anything, so its queues are in the place of
+ * what others have been sent. Only what finds TCP_LISTEN under the queue lock
+ * may look at them.
  *
  * The channel table holds no reference: a socket leaves it when it is closed,
  * before the last reference is gone. Whoever finds a socket there does so under
@@ -181,8 +229,6 @@ struct myproto_sock {
 	u32			bound;
 	u32			channel;
 	struct sock __rcu	*peer;
-	struct list_head	accept_queue;
-	struct list_head	connect_queue;
 	struct sock		*listener;
 	struct sock		*child;
 	wait_queue_head_t	room_wait;
@@ -191,11 +237,22 @@ struct myproto_sock {
 	u32			rx_total;
 	u32			rx_read;
 	atomic_t		scm_fds;
+	bool			rx_busy;
 	bool			aborted;
 	bool			inq;
-	u8			line_in;
-	u8			line_out;
-	u8			line[MYPROTO_LINE_SIZE];
+	u16			small_space;
+	union {
+		struct {
+			struct list_head accept_queue;
+			struct list_head connect_queue;
+		};
+		struct {
+			struct myproto_small *small_head;
+			struct myproto_small *small_tail;
+			struct myproto_small small_inline;
+			u8 small_data[MYPROTO_SMALL_INLINE];
+		};
+	};
 };
 
 /**
@@ -362,17 +419,16 @@ static inline bool myproto_wants_cred(const struct sock *sk,
 	return myproto_asks_cred(sk) || myproto_asks_cred(peer);
 }
 
-/**
- * myproto_line_suits - whether something may go to the line of a socket
- * @sk: the receiver
- * @cred: whether it is to be told who sent it
- *
- * Context: Any; it may change at any time.
- * Return: whether it may: the line has no place for who sent it and when.
+/* Options of a receiver that wants to know of each message what its skb has */
+#define MYPROTO_SKB_FLAGS	(SK_FLAGS_TIMESTAMP | BIT(SOCK_RXQ_OVFL))
+
+/* Whether a reader with @flags needs skbs: what has none cannot be peeked at,
+ * and does not say who sent it and when.
  */
-static inline bool myproto_line_suits(const struct sock *sk, bool cred)
+static inline bool myproto_needs_skb(const struct sock *sk, int flags)
 {
-	return !cred && !(READ_ONCE(sk->sk_flags) & SK_FLAGS_TIMESTAMP);
+	return flags & MSG_PEEK || myproto_asks_cred(sk) ||
+	       READ_ONCE(sk->sk_flags) & MYPROTO_SKB_FLAGS;
 }
 
 /**
@@ -391,6 +447,24 @@ static inline u32 myproto_inq(const struct sock *sk)
 	u32 read = smp_load_acquire(&msk->rx_read);
 
 	return READ_ONCE(msk->rx_total) - read;
+}
+
+/* Whether there is no message for @sk. Any context. */
+static inline bool myproto_rx_empty(const struct sock *sk)
+{
+	return skb_queue_empty_lockless(&sk->sk_write_queue) &&
+	       !READ_ONCE(myproto_sk(sk)->small_tail) &&
+	       skb_queue_empty_lockless(&sk->sk_receive_queue);
+}
+
+/* Count @len bytes that @sk is sent, before it can read them. Called with its
+ * queue lock held.
+ */
+static inline void myproto_rx_count(struct sock *sk, int len)
+{
+	struct myproto_sock *msk = myproto_sk(sk);
+
+	WRITE_ONCE(msk->rx_total, msk->rx_total + len);
 }
 
 /**
@@ -526,6 +600,8 @@ static inline int myproto_scm_send(struct socket *sock, const struct sock *peer,
 /* drop.c */
 void myproto_drop(struct sock *sk, struct sk_buff *skb,
 		  enum skb_drop_reason reason);
+void myproto_drop_small(struct sock *sk, const struct myproto_record *rec,
+			enum skb_drop_reason reason);
 void myproto_drop_unread(struct sock *sk, u32 len,
 			 enum skb_drop_reason reason);
 
@@ -564,6 +640,7 @@ int myproto_reader_wake(wait_queue_entry_t *entry, unsigned int mode, int flags,
 			void *key);
 void myproto_relay_init(wait_queue_entry_t *relay, struct sock *sk);
 void myproto_relay_del(wait_queue_entry_t *relay, struct sock *peer);
+int myproto_tx_state(const struct sock *sk, struct sock *peer);
 int myproto_wait_room(struct sock *sk, struct sock *peer, long *timeo);
 void myproto_wake_room(struct sock *sk);
 #ifdef CONFIG_MEMCG
@@ -619,16 +696,13 @@ static inline void myproto_charge_end(struct mem_cgroup *old)
 #endif
 
 struct sk_buff *myproto_skb_alloc(struct sock *sk, struct sock *peer,
-				  struct msghdr *msg, int len, int size,
-				  int *err);
+				  struct msghdr *msg, int len, int *err);
 int myproto_skb_read(const struct sk_buff *skb, int off, struct msghdr *msg,
 		     int len);
+bool myproto_rx_ready(const struct sock *sk);
 void myproto_tx_short(struct sock *sk, struct sock *peer);
 int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb,
 		    struct scm_cookie *scm);
-u32 myproto_tail_size(const struct sock *sk);
-int myproto_publish_small(struct sock *sk, struct sock *peer, const void *data,
-			  int len, const struct scm_cookie *scm, int *size);
 bool myproto_writable(struct sock *sk);
 bool myproto_readable(const struct sock *sk);
 int myproto_sk_ioctl(struct sock *sk, int cmd, int *karg);
@@ -644,6 +718,18 @@ void myproto_rights_off(struct sock *sk, const struct sk_buff *skb);
 struct scm_fp_list *myproto_rights_recv(struct sk_buff *skb,
 					struct msghdr *msg, bool share);
 void myproto_rights_close(struct sk_buff *skb);
+
+/* small.c */
+int myproto_small_send(struct sock *sk, struct sock *peer, struct msghdr *msg,
+		       int len);
+void myproto_small_put(struct myproto_small *buf);
+const struct myproto_record *myproto_small_take(struct sock *sk,
+						struct myproto_small **buf);
+const void *myproto_small_bytes(const struct sock *sk, int *len);
+struct myproto_small *myproto_small_done(struct sock *sk, int len);
+u32 myproto_small_len(const struct sock *sk);
+int myproto_small_spill(struct sock *sk, bool all);
+void myproto_small_purge(struct sock *sk, enum skb_drop_reason reason);
 
 /* sockets.c */
 int myproto_sockets_init(struct net *net);

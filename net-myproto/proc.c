@@ -8,6 +8,7 @@
 #include <linux/uidgid.h>
 #include <net/net_namespace.h>
 #include <net/sock.h>
+#include <net/tcp_states.h>
 
 #include "myproto.h"
 
@@ -112,8 +113,9 @@ static unsigned int myproto_scm_fds(struct sock *sk)
 
 	spin_lock(&sk->sk_receive_queue.lock);
 	fds = atomic_read(&msk->scm_fds);
-	list_for_each_entry(child, &msk->accept_queue, room_relay.entry)
-		fds += atomic_read(&child->scm_fds);
+	if (READ_ONCE(sk->sk_state) == TCP_LISTEN)
+		list_for_each_entry(child, &msk->accept_queue, room_relay.entry)
+			fds += atomic_read(&child->scm_fds);
 	spin_unlock(&sk->sk_receive_queue.lock);
 	return fds;
 }

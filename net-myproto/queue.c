@@ -30,9 +30,6 @@
 /* Up to that, memory from kmalloc() is cheaper than pages. */
 #define MYPROTO_LINEAR_MAX	((int)SKB_WITH_OVERHEAD(MAX(SZ_8K, PAGE_SIZE)))
 
-/* How much an skb holds that others will be added to */
-#define MYPROTO_TAIL_SIZE	SKB_WITH_OVERHEAD(SZ_4K)
-
 /**
  * myproto_reader_wake - wake a thread that waits for data
  * @entry: its entry on the wait queue of its socket
@@ -126,7 +123,7 @@ void myproto_relay_del(wait_queue_entry_t *relay, struct sock *peer)
  * SOCK_DGRAM socket, or -EPERM when it is associated with another one. Called
  * with the queue lock of @peer held.
  */
-static int myproto_tx_state(const struct sock *sk, struct sock *peer)
+int myproto_tx_state(const struct sock *sk, struct sock *peer)
 {
 	const struct sock *other;
 
@@ -338,21 +335,11 @@ struct mem_cgroup *__myproto_charge_begin(const struct sock *peer, gfp_t *gfp)
 }
 #endif
 
-/* Count @len bytes that @sk is sent, before it can read them. Called with its
- * queue lock held.
- */
-static void myproto_rx_count(struct sock *sk, int len)
-{
-	struct myproto_sock *msk = myproto_sk(sk);
-
-	WRITE_ONCE(msk->rx_total, msk->rx_total + len);
-}
-
 /* Whether to tell the reader of @sk that it has been sent something: not if it
  * wants more, unless it sleeps and knows better. Called with the queue lock
  * held.
  */
-static bool myproto_rx_ready(const struct sock *sk)
+bool myproto_rx_ready(const struct sock *sk)
 {
 	const struct myproto_sock *msk = myproto_sk(sk);
 
@@ -411,15 +398,13 @@ static struct sk_buff *myproto_skb_alloc_pages(int len, gfp_t gfp, int *err)
  * @peer: the receiver, who pays
  * @msg: the data
  * @len: how many bytes of it
- * @size: how many bytes the skb shall have room for at least, if it is linear
  * @err: where to store the error
  *
  * Context: Process context. May sleep.
  * Return: the skb, or NULL with -ENOBUFS or -EFAULT in @err.
  */
 struct sk_buff *myproto_skb_alloc(struct sock *sk, struct sock *peer,
-				  struct msghdr *msg, int len, int size,
-				  int *err)
+				  struct msghdr *msg, int len, int *err)
 {
 	bool pages = len > MYPROTO_LINEAR_MAX;
 	size_t left = msg_data_left(msg);
@@ -430,7 +415,7 @@ struct sk_buff *myproto_skb_alloc(struct sock *sk, struct sock *peer,
 	*err = -ENOBUFS;
 	old = myproto_charge_begin(sk, peer, &gfp);
 	skb = pages ? myproto_skb_alloc_pages(len, gfp, err) :
-		      alloc_skb(max(len, size), gfp);
+		      alloc_skb(len, gfp);
 	myproto_charge_end(old);
 	if (!skb)
 		return NULL;
@@ -571,121 +556,6 @@ int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb,
 	return err;
 }
 
-/* Whether what is sent to @sk now may become one with what is in @skb: it is
- * one to the reader, who may want to know who sent it and when.
- */
-static bool myproto_skb_mergeable(const struct sock *sk,
-				  const struct sk_buff *skb,
-				  const struct myproto_cred *cred)
-{
-	if (READ_ONCE(sk->sk_flags) & SK_FLAGS_TIMESTAMP ||
-	    MYPROTO_CB(skb)->fpl)
-		return false;
-	return myproto_cred_eq(&MYPROTO_CB(skb)->cred, cred);
-}
-
-/* Add @len bytes at @data to the line of @sk, if there is room for them. Called
- * with the queue lock held.
- */
-static bool myproto_line_add(struct sock *sk, const void *data, u32 len)
-{
-	struct myproto_sock *msk = myproto_sk(sk);
-	u32 at = msk->line_in % MYPROTO_LINE_SIZE, first;
-	u8 used;
-
-	/* Pairs with smp_store_release() in myproto_line_drop(). */
-	used = msk->line_in - smp_load_acquire(&msk->line_out);
-	if (used + len > MYPROTO_LINE_SIZE)
-		return false;
-
-	first = min(len, MYPROTO_LINE_SIZE - at);
-	memcpy(msk->line + at, data, first);
-	if (first < len)
-		memcpy(msk->line, data + first, len - first);
-	myproto_rx_count(sk, len);
-	/* Pairs with smp_load_acquire() in myproto_line_len(): who reads it
-	 * takes no lock.
-	 */
-	smp_store_release(&msk->line_in, (u8)(msk->line_in + len));
-	return true;
-}
-
-/**
- * myproto_tail_size - how much room small data gets when there may be more
- * @sk: the receiver
- *
- * Context: Any.
- * Return: the size of an skb's head in bytes.
- */
-u32 myproto_tail_size(const struct sock *sk)
-{
-	return min_t(u32, MYPROTO_TAIL_SIZE, READ_ONCE(sk->sk_rcvbuf) / 4);
-}
-
-/* Add @len bytes at @data to @tail, which is at the end of @peer's queue. If it
- * is full, there may be more to come, and @size becomes that of an skb for it.
- */
-static bool myproto_tail_add(struct sock *peer, struct sk_buff *tail,
-			     const void *data, int len, int *size)
-{
-	if (skb_tailroom(tail) < len) {
-		*size = myproto_tail_size(peer);
-		return false;
-	}
-	__skb_put_data(tail, data, len);
-	myproto_rx_count(peer, len);
-	return true;
-}
-
-/**
- * myproto_publish_small - add data to what a SOCK_STREAM socket has been sent
- * @sk: the sender
- * @peer: the receiver
- * @data: what is sent
- * @len: how many bytes
- * @scm: the credentials that go with it, or NULL
- * @size: where to store for how many bytes there should be room in an skb for
- *	it, if the last one was full, for there may be more to come
- *
- * Context: Process context.
- * Return: 0, -ENOBUFS when it takes an skb, or see myproto_publish().
- */
-int myproto_publish_small(struct sock *sk, struct sock *peer, const void *data,
-			  int len, const struct scm_cookie *scm, int *size)
-{
-	struct sk_buff_head *queue = &peer->sk_receive_queue;
-	struct myproto_cred cred = {};
-	bool added, ready = false;
-	struct sk_buff *tail;
-	int err;
-
-	if (scm || myproto_wants_cred(sk, peer))
-		cred = myproto_send_cred(sk, peer, scm);
-
-	spin_lock(&queue->lock);
-	err = myproto_tx_state(sk, peer);
-	if (!err && !cred.pid && myproto_wants_cred(sk, peer)) {
-		err = -ENOBUFS;
-	} else if (!err) {
-		tail = skb_peek_tail(queue);
-		if (tail)
-			added = myproto_skb_mergeable(peer, tail, &cred) &&
-				myproto_tail_add(peer, tail, data, len, size);
-		else
-			added = myproto_line_suits(peer, cred.pid) &&
-				myproto_line_add(peer, data, len);
-		if (added)
-			ready = myproto_rx_ready(peer);
-		else
-			err = -ENOBUFS;
-	}
-	spin_unlock(&queue->lock);
-
-	if (ready)
-		peer->sk_data_ready(peer);
-	return err;
-}
-
 /**
  * myproto_readable - whether there is enough for a read not to wait
  * @sk: a socket that cannot be closed meanwhile
@@ -698,7 +568,7 @@ bool myproto_readable(const struct sock *sk)
 	u32 inq = myproto_inq(sk);
 
 	if (sk->sk_type != SOCK_STREAM)
-		return !skb_queue_empty_lockless(&sk->sk_receive_queue);
+		return !myproto_rx_empty(sk);
 
 	/* Not the queues, which a reader may just be moving. Where nobody is
 	 * woken to send as much as SO_RCVLOWAT asks for, what is there will do.
@@ -714,8 +584,13 @@ static int myproto_next_len(struct sock *sk)
 	int len;
 
 	spin_lock(&sk->sk_receive_queue.lock);
-	skb = skb_peek(&sk->sk_receive_queue);
-	len = skb ? skb->len : 0;
+	skb = skb_peek(&sk->sk_write_queue);
+	if (!skb && myproto_sk(sk)->small_head) {
+		len = myproto_small_len(sk);
+	} else {
+		skb = skb ? : skb_peek(&sk->sk_receive_queue);
+		len = skb ? skb->len : 0;
+	}
 	spin_unlock(&sk->sk_receive_queue.lock);
 	return len;
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* AF_MYPROTO: the data of SOCK_STREAM
  *
- * A small write goes to the line, a few bytes in the socket itself, as long as
- * nothing else waits there, and otherwise to the end of the last skb that the
- * reader has not taken yet: most often it allocates nothing. The reader takes
- * the whole queue over and copies from it without a lock.
+ * A write goes to the buffers of small.c if it is small, and otherwise becomes
+ * one or more skbs. The reader takes over all of these that there are and
+ * copies from them without the lock that senders take.
  */
 
 #include <linux/errno.h>
@@ -27,46 +26,6 @@
  * and large against what it costs to handle one.
  */
 #define MYPROTO_SKB_SIZE	SZ_64K
-
-/* What can be added to an skb. More of it costs more to copy twice than an skb
- * of its own does.
- */
-#define MYPROTO_SMALL_SIZE	256
-
-/* Whether @len bytes for @peer should be added to what it has been sent. */
-static bool myproto_is_small(const struct sock *sk, const struct sock *peer,
-			     int len, const struct scm_cookie *scm)
-{
-	if (scm && scm->fp)
-		return false;
-	if (!skb_queue_empty_lockless(&peer->sk_receive_queue))
-		return len <= MYPROTO_SMALL_SIZE;
-
-	return len <= MYPROTO_LINE_SIZE &&
-	       myproto_line_suits(peer, (scm && scm->pid) ||
-				  myproto_wants_cred(sk, peer));
-}
-
-/* Send the next @len bytes of @msg without an skb of their own. Returns @len,
- * or see myproto_publish_small().
- */
-static int myproto_send_small(struct sock *sk, struct sock *peer,
-			      struct msghdr *msg, int len,
-			      const struct scm_cookie *scm, int *size)
-{
-	/* No more of it is used than is copied to it. */
-	char data[MYPROTO_SMALL_SIZE] __uninitialized;
-	int err;
-
-	if (!copy_from_iter_full(data, len, &msg->msg_iter))
-		return -EFAULT;
-
-	err = myproto_publish_small(sk, peer, data, len, scm, size);
-	if (!err)
-		return len;
-	iov_iter_revert(&msg->msg_iter, len);
-	return err;
-}
 
 /* Make an skb that refers to at most @len bytes of the pages @msg has: what is
  * written there later the reader may see.
@@ -108,14 +67,14 @@ static int myproto_send_some(struct sock *sk, struct sock *peer,
 			     struct msghdr *msg, struct scm_cookie *scm)
 {
 	bool splice = msg->msg_flags & MSG_SPLICE_PAGES;
-	int len, err, size = 0;
 	struct sk_buff *skb;
+	int len, err;
 
 	len = min(READ_ONCE(peer->sk_rcvbuf), MYPROTO_SKB_SIZE);
 	len = min_t(size_t, len, msg_data_left(msg));
-	if (!splice && myproto_is_small(sk, peer, len, scm)) {
-		err = myproto_send_small(sk, peer, msg, len, scm, &size);
-		if (err != -ENOBUFS)
+	if (!splice && !scm) {
+		err = myproto_small_send(sk, peer, msg, len);
+		if (err)
 			return err;
 	}
 	if (!myproto_rx_takes(peer))
@@ -124,7 +83,7 @@ static int myproto_send_some(struct sock *sk, struct sock *peer,
 	if (splice)
 		skb = myproto_skb_splice(sk, peer, msg, len, &err);
 	else
-		skb = myproto_skb_alloc(sk, peer, msg, len, size, &err);
+		skb = myproto_skb_alloc(sk, peer, msg, len, &err);
 	if (!skb)
 		return err;
 
@@ -227,130 +186,75 @@ struct myproto_read {
 	int			copied;		/* bytes that were copied */
 	u32			seen;		/* bytes received until then */
 	bool			peek;
-	bool			spill;		/* cannot read the line */
+	bool			spill;		/* needs skbs */
 	bool			stuck;		/* no more can be received */
 	bool			full;		/* takes no more */
 };
 
-/* How many bytes there are in the line of @msk. For the reader. */
-static u32 myproto_line_len(const struct myproto_sock *msk)
-{
-	/* Pairs with smp_store_release() in myproto_line_add(). */
-	return (u8)(smp_load_acquire(&msk->line_in) - msk->line_out);
-}
-
-/* Drop @len bytes from the line. Called with the socket lock held. */
-static void myproto_line_drop(struct myproto_sock *msk, u32 len)
-{
-	/* Pairs with smp_load_acquire() in myproto_line_add(). */
-	smp_store_release(&msk->line_out, (u8)(msk->line_out + len));
-}
-
-/* Read what is in the line, up to where it begins anew. Called with the socket
- * lock held, and nothing taken over, for that would be older. Returns 0 or
- * -EFAULT.
+/* Read the next bytes, which are in no skb. Called with the queue lock held,
+ * which is given up meanwhile, and the socket lock. Returns 1 or -EFAULT.
  */
-static int myproto_line_read(struct sock *sk, struct myproto_read *rd)
+static int myproto_rx_small(struct sock *sk, struct myproto_read *rd,
+			    struct myproto_small **buf)
 {
-	struct myproto_sock *msk = myproto_sk(sk);
-	u32 at = msk->line_out % MYPROTO_LINE_SIZE;
-	int len;
+	int len = rd->len - rd->copied;
+	const void *data = myproto_small_bytes(sk, &len);
+	bool done;
 
-	len = min3(myproto_line_len(msk), MYPROTO_LINE_SIZE - at,
-		   (u32)(rd->len - rd->copied));
-	if (!copy_to_iter_full(msk->line + at, len, &rd->msg->msg_iter))
+	spin_unlock(&sk->sk_receive_queue.lock);
+	done = copy_to_iter_full(data, len, &rd->msg->msg_iter);
+	spin_lock(&sk->sk_receive_queue.lock);
+	if (!done)
 		return -EFAULT;
 
-	myproto_line_drop(msk, len);
-	myproto_rx_done(sk, len, 0);
-	sk_peek_offset_bwd(sk, len);
+	*buf = myproto_small_done(sk, len);
 	rd->copied += len;
-	return 0;
+	return 1;
 }
 
-/* Where @len bytes of the line can go: to the last skb that was taken over, if
- * that has room for them and nobody is to be told who sent it or when. Called
- * with the socket lock held.
- */
-static struct sk_buff *myproto_spill_skb(struct sock *sk, u32 len)
-{
-	struct sk_buff *skb = skb_peek_tail(&sk->sk_write_queue);
-	struct mem_cgroup *old;
-	u32 size = len;
-	gfp_t gfp;
-
-	if (skb && !MYPROTO_CB(skb)->cred.pid && !MYPROTO_CB(skb)->fpl &&
-	    !skb->tstamp) {
-		if (skb_tailroom(skb) >= len)
-			return skb;
-		size = max(len, myproto_tail_size(sk));
-	}
-	old = myproto_charge_begin(sk, sk, &gfp);
-	skb = alloc_skb(size, gfp);
-	myproto_charge_end(old);
-	if (skb) {
-		atomic_add(skb->truesize, &sk->sk_rmem_alloc);
-		__skb_queue_tail(&sk->sk_write_queue, skb);
-	}
-	return skb;
-}
-
-/* Move what is in the line to an skb, for those who know only these. Called
- * with the socket lock held. Returns 0 or -ENOBUFS.
- */
-static int myproto_line_spill(struct sock *sk)
-{
-	struct myproto_sock *msk = myproto_sk(sk);
-	u32 i, len = myproto_line_len(msk);
-	struct sk_buff *skb;
-
-	skb = myproto_spill_skb(sk, len);
-	if (!skb)
-		return -ENOBUFS;
-
-	for (i = 0; i < len; i++)
-		__skb_put_u8(skb, msk->line[(msk->line_out + i) %
-					    MYPROTO_LINE_SIZE]);
-	myproto_line_drop(msk, len);
-	return 0;
-}
-
-/* Take over what has been sent to @sk. Called with the socket lock held.
+/* Take over what has been sent to @sk in skbs, or read what is not. Called with
+ * the socket lock held.
  *
- * Returns whether there is something to read, or an error. When there is not,
- * @end says whether there will ever be, or whether there is an error to report:
- * at the same moment, since data that came before the end must be read first.
+ * Returns whether there is something to read, or there was, or an error. When
+ * there is not, @end says whether there will ever be, or whether there is an
+ * error to report: at the same moment, since data that came before the end must
+ * be read first. Sets @taken when there is no more than what was taken.
  */
-static int myproto_rx_take(struct sock *sk, struct myproto_read *rd, bool *end)
+static int myproto_rx_take(struct sock *sk, struct myproto_read *rd,
+			   bool *taken, bool *end)
 {
 	struct sk_buff_head *queue = &sk->sk_receive_queue;
 	struct myproto_sock *msk = myproto_sk(sk);
-	bool line, spilled = false;
+	struct myproto_small *buf = NULL;
+	bool small, spilled;
 	int err = 0;
 
 	spin_lock(&queue->lock);
-	/* This is older than what is in the queue. */
-	while ((line = myproto_line_len(msk)) && rd->spill) {
-		spin_unlock(&queue->lock);
-		err = myproto_line_spill(sk);
-		spilled |= !err;
-		spin_lock(&queue->lock);
-		if (err)
-			break;
-	}
-	if (!line)
+	spilled = msk->small_head && rd->spill;
+	small = msk->small_head && !rd->spill;
+	if (spilled)
+		err = myproto_small_spill(sk, true);
+	else if (small)
+		err = myproto_rx_small(sk, rd, &buf);
+	if (!msk->small_head)
 		skb_queue_splice_tail_init(queue, &sk->sk_write_queue);
+	*taken = err <= 0 || (!msk->small_head &&
+			      skb_queue_empty(&sk->sk_write_queue));
 	*end = sk->sk_shutdown & RCV_SHUTDOWN || READ_ONCE(sk->sk_err);
 	rd->seen = msk->rx_total;
 	rd->stuck = !myproto_rx_writable(sk);
 	spin_unlock(&queue->lock);
 
-	/* It is charged now. When nobody is woken to send more, what is there
-	 * will do.
+	if (buf)
+		myproto_small_put(buf);
+	if (small)
+		myproto_wake_room(sk);
+	/* It takes more memory now. When nobody is woken to send more, what is
+	 * there will do.
 	 */
 	if (spilled && rd->stuck)
 		sk->sk_data_ready(sk);
-	return err ? : line || !skb_queue_empty(&sk->sk_write_queue);
+	return err ? : !skb_queue_empty(&sk->sk_write_queue);
 }
 
 /* Whether @skb can go to the same read as what was there before it: not if one
@@ -488,9 +392,9 @@ static long myproto_wait_data(struct sock *sk, const struct myproto_read *rd,
 
 	spin_lock(&sk->sk_receive_queue.lock);
 	msk->rx_waiting++;
+	/* model: recv_register, recv_check */
+	prepare_to_wait(sk_sleep(sk), &wait, TASK_INTERRUPTIBLE);
 	for (;;) {
-		/* model: recv_register, recv_check */
-		prepare_to_wait(sk_sleep(sk), &wait, TASK_INTERRUPTIBLE);
 		/* Not the queue: another reader may have taken it over and
 		 * left something.
 		 */
@@ -507,6 +411,10 @@ static long myproto_wait_data(struct sock *sk, const struct myproto_read *rd,
 		spin_unlock(&sk->sk_receive_queue.lock);
 		timeo = schedule_timeout(timeo);
 		spin_lock(&sk->sk_receive_queue.lock);
+		/* Who has been woken mostly has something to read. */
+		if (!rd->peek && myproto_inq(sk))
+			break;
+		prepare_to_wait(sk_sleep(sk), &wait, TASK_INTERRUPTIBLE);
 	}
 	msk->rx_waiting--;
 	spin_unlock(&sk->sk_receive_queue.lock);
@@ -526,26 +434,101 @@ static void myproto_read_start(struct sock *sk, struct myproto_read *rd,
 	rd->first = NULL;
 }
 
-/* One step of a read: from what has been taken over, else from the line, else
- * from what it takes over now, which sets @taken. Called with the socket lock
- * held. Returns whether there was something to read, or an error.
+/* One step of a read: from what has been taken over, or what it takes over now,
+ * which sets @taken. Called with the socket lock held. Returns whether there
+ * was something to read, or an error.
  */
 static int myproto_read_step(struct sock *sk, struct myproto_read *rd,
 			     bool *taken, bool *end)
 {
-	struct myproto_sock *msk = myproto_sk(sk);
-	int more;
+	int more, before = rd->copied;
 
 	if (rd->peek || skb_queue_empty(&sk->sk_write_queue)) {
-		if (!rd->spill && myproto_line_len(msk))
-			return myproto_line_read(sk, rd) ? : 1;
-
-		*taken = true;
-		more = myproto_rx_take(sk, rd, end);
-		if (more <= 0)
+		more = myproto_rx_take(sk, rd, taken, end);
+		if (more <= 0 || rd->copied != before)
 			return more;
 	}
 	return myproto_rx_copy(sk, rd) ? : 1;
+}
+
+/* Read little that is in no skb without the socket lock, if that is all that is
+ * wanted and nobody else is reading. Called with the queue lock held, so that
+ * the pages of the reader have to be there. Returns how many bytes were read.
+ */
+static int myproto_read_locked(struct sock *sk, struct msghdr *msg, int want,
+			       int target, bool *freed,
+			       struct myproto_small **buf)
+{
+	struct myproto_sock *msk = myproto_sk(sk);
+	const void *data;
+	int len = want;
+	bool done;
+
+	if (!msk->small_head || !skb_queue_empty_lockless(&sk->sk_write_queue))
+		return 0;
+	/* Pairs with smp_wmb() in myproto_read_lock(). */
+	smp_rmb();
+	/* Pairs with smp_store_release() in myproto_read_unlock(). */
+	if (smp_load_acquire(&msk->rx_busy))
+		return 0;
+
+	data = myproto_small_bytes(sk, &len);
+	if (len > MYPROTO_SMALL_LOCKED)
+		return 0;
+	/* Is there enough? If not all, is there no more? */
+	if (len < want && (len < target || len != myproto_inq(sk)))
+		return 0;
+
+	pagefault_disable();
+	done = copy_to_iter_full(data, len, &msg->msg_iter);
+	pagefault_enable();
+	if (!done)
+		return 0;
+	/* The buffer in the socket is not charged. */
+	*freed = msk->small_head->size;
+	*buf = myproto_small_done(sk, len);
+	return len;
+}
+
+/* Do that, or return 0. */
+static int myproto_read_small(struct sock *sk, struct msghdr *msg, int want,
+			      int flags)
+{
+	struct myproto_small *buf = NULL;
+	bool freed = false;
+	int len, target;
+
+	if (!READ_ONCE(myproto_sk(sk)->small_tail) ||
+	    myproto_needs_skb(sk, flags))
+		return 0;
+
+	target = sock_rcvlowat(sk, flags & MSG_WAITALL, want);
+	spin_lock(&sk->sk_receive_queue.lock);
+	len = myproto_read_locked(sk, msg, want, target, &freed, &buf);
+	spin_unlock(&sk->sk_receive_queue.lock);
+	if (buf)
+		myproto_small_put(buf);
+	if (freed)
+		myproto_wake_room(sk);
+	return len;
+}
+
+/* Keep others from reading a stream. */
+static void myproto_read_lock(struct sock *sk)
+{
+	lock_sock(sk);
+	WRITE_ONCE(myproto_sk(sk)->rx_busy, true);
+	/* Pairs with smp_rmb() in myproto_read_fast(): who sees sk_write_queue
+	 * empty sees this.
+	 */
+	smp_wmb();
+}
+
+static void myproto_read_unlock(struct sock *sk)
+{
+	/* Pairs with smp_load_acquire() in myproto_read_fast(). */
+	smp_store_release(&myproto_sk(sk)->rx_busy, false);
+	release_sock(sk);
 }
 
 /* Read until there is enough, an end, an error, or no time left. */
@@ -556,15 +539,23 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 	int target, err;
 	long timeo;
 
-	timeo = sock_rcvtimeo(sk, flags & MSG_DONTWAIT);
 	/* Whoever reads the pipe is to have what is there. */
 	target = rd->pipe ? 1 :
 		 sock_rcvlowat(sk, flags & MSG_WAITALL, rd->len);
 	rd->peek = flags & MSG_PEEK;
-	rd->spill = rd->peek || rd->pipe || myproto_asks_cred(sk) ||
-		    READ_ONCE(sk->sk_flags) & SK_FLAGS_TIMESTAMP;
+	rd->spill = rd->pipe || myproto_needs_skb(sk, flags);
+	timeo = sock_rcvtimeo(sk, flags & MSG_DONTWAIT);
+	/* Without the socket lock, as long as there is nothing to be done. */
+	while (timeo && !rd->spill && !myproto_inq(sk) &&
+	       !signal_pending(current) && !READ_ONCE(sk->sk_err) &&
+	       !(READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN)) {
+		timeo = myproto_wait_data(sk, rd, timeo);
+		rd->copied = myproto_read_small(sk, rd->msg, rd->len, flags);
+		if (rd->copied)
+			return rd->copied;
+	}
 
-	lock_sock(sk);
+	myproto_read_lock(sk);
 	for (;;) {
 		if (rd->peek)
 			myproto_read_start(sk, rd, flags);
@@ -594,15 +585,15 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 			break;
 		}
 
-		release_sock(sk);
+		myproto_read_unlock(sk);
 		timeo = myproto_wait_data(sk, rd, timeo);
 		/* There may be something in more than one place. */
 		taken = false;
-		lock_sock(sk);
+		myproto_read_lock(sk);
 	}
 	if (rd->peek)
 		sk_peek_offset_fwd(sk, rd->copied);
-	release_sock(sk);
+	myproto_read_unlock(sk);
 
 	/* It is short, but there is more. */
 	if (err == -ENOBUFS && rd->copied)
@@ -629,6 +620,22 @@ static void myproto_recv_inq(struct sock *sk, struct msghdr *msg, int err)
 	msg->msg_inq = inq ? : !!(READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN);
 }
 
+/* What recvmsg() does but for the least of it. */
+static noinline int myproto_stream_read_msg(struct socket *sock,
+					    struct msghdr *msg, int len,
+					    int flags)
+{
+	struct myproto_read rd = { .msg = msg, .len = len };
+	int err = myproto_stream_read(sock->sk, &rd, flags);
+
+	if (rd.first) {
+		if (err > 0)
+			myproto_scm_recv(sock, msg, rd.first, rd.fpl, flags);
+		consume_skb(rd.first);
+	}
+	return err;
+}
+
 /**
  * myproto_stream_recvmsg - recv(2) and its relatives
  * @sock: a connected socket
@@ -645,23 +652,16 @@ static void myproto_recv_inq(struct sock *sk, struct msghdr *msg, int err)
 int myproto_stream_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 			   int flags)
 {
-	struct myproto_read rd = {
-		.msg	= msg,
-		.len	= min_t(size_t, len, INT_MAX),
-	};
 	struct sock *sk = sock->sk;
+	int want = min_t(size_t, len, INT_MAX);
 	int err = myproto_recv_flags(flags);
 
 	if (!err && !myproto_peer(sk))
 		err = -ENOTCONN;
 	if (!err)
-		err = myproto_stream_read(sk, &rd, flags);
-	if (rd.first) {
-		if (err > 0)
-			myproto_scm_recv(sock, msg, rd.first, rd.fpl,
-					 flags);
-		consume_skb(rd.first);
-	}
+		err = myproto_read_small(sk, msg, want, flags);
+	if (!err)
+		err = myproto_stream_read_msg(sock, msg, want, flags);
 	myproto_recv_inq(sk, msg, err);
 	trace_myproto_recvmsg(sk, 0, len, flags, err);
 	return err;

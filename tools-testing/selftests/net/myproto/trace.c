@@ -117,7 +117,7 @@ FIXTURE_VARIANT_ADD(trace, drop_stream)
 FIXTURE_VARIANT_ADD(trace, drop_unaccepted)
 {
 	.event = "myproto_drop",
-	.fields = { "channel=4242", "len=1000", "reason=SOCKET_UNACCEPTED" },
+	.fields = { "channel=4242", "len=9000", "reason=SOCKET_UNACCEPTED" },
 };
 
 /* What getsockopt() says of the sockets of the first connection, ... */
@@ -173,10 +173,12 @@ static void drop_messages(void)
 {
 	struct sock_filter code[] = { BPF_STMT(BPF_RET | BPF_K, 0) };
 	struct sock_fprog prog = { .len = 1, .filter = code };
-	int client = bound(SOCK_DGRAM, CHANNEL + 1), val = 0;
+	int client = bound(SOCK_DGRAM, CHANNEL + 1), val = 1;
 	int server = bound(SOCK_DGRAM, CHANNEL);
 	char buf[12] = "";
 
+	/* Or a small message has no skb. */
+	setsockopt(server, SOL_SOCKET, SO_RXQ_OVFL, &val, sizeof(val));
 	setsockopt(server, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog));
 	my_sendto(client, CHANNEL, buf, 11, 0);
 	setsockopt(server, SOL_SOCKET, SO_DETACH_FILTER, &val, sizeof(val));
@@ -207,7 +209,7 @@ static void drop_streams(void)
 
 	client = socket(AF_MYPROTO, SOCK_STREAM, 0);
 	my_connect(client, CHANNEL);
-	send(client, buf, 1000, 0);
+	send(client, buf, 9000, 0);
 	close(listener);
 	close(client);
 }
@@ -358,8 +360,8 @@ static char *word_after(char *line, const char *name)
 	return p ? strtok(p + strlen(name), " ") : NULL;
 }
 
-/* Each drop is an skb:kfree_skb too, of the same socket and for the same
- * reason.
+/* Each of these drops is an skb:kfree_skb too, of the same socket and for the
+ * same reason.
  */
 TEST(kfree_skb)
 {
