@@ -130,7 +130,7 @@ coccicheck() {
 }
 
 scripts_are_clean() {
-	shellcheck "$here"/*.sh
+	shellcheck "$here"/*.sh "$top"/bench/*.sh
 	(cd "$tree" && added | grep '\.sh$' | xargs -r shellcheck -x -P SCRIPTDIR)
 }
 

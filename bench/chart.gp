@@ -1,4 +1,4 @@
-# The chart of make bench: gnuplot -c bench.gp DATA SVG. bench-report.py writes DATA,
+# The chart of make bench: gnuplot -c chart.gp DATA SVG. report.py writes DATA,
 # a block for each engine and type. A bar begins at 1, which is 0 on this axis.
 set terminal svg size 1500,2400 font "sans,13" background "white"
 set output ARG2
@@ -18,8 +18,8 @@ set lmargin 10
 set rmargin 2
 set key top right horizontal autotitle columnheader
 
-array titles[6] = ["STREAM: instructions (QEMU)", "SEQPACKET: instructions", "DGRAM: instructions", \
-	"STREAM: wall clock (User-Mode Linux, 2 processors)", "SEQPACKET: wall clock", "DGRAM: wall clock"]
+array titles[6] = ["STREAM: time (User-Mode Linux)", "SEQPACKET: time", "DGRAM: time", \
+	"STREAM: instructions (QEMU)", "SEQPACKET: instructions", "DGRAM: instructions"]
 # The columns of the families that have the type, and a color for each column.
 array columns[3] = ["2 3 5 6", "2 5 6", "2 4 6"]
 array colors[6] = ["", "#c00000", "#4e79a7", "#f28e2b", "#59a14f", "#9c9c9c"]

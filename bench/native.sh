@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# native.sh [PARAMETER=VALUE...]: run native.c, with module parameters, in a
+# User-Mode Linux that costs what a kernel on x86 does, and write what it measured
+# to build/bench/native.tsv. QUIET=0 measures on a busy machine, too.
+. "$(dirname "$0")/../scripts/lib.sh"
+here=$top/bench
+tree=$build/native-tree
+out=$build/uml-native
+module=$build/native-module
+log=$logs/native.log
+
+# idle: how much of the machine nobody else uses, in percent.
+idle() {
+	local a b
+	a=$(awk '/^cpu / { print $5, $2 + $3 + $4 + $5 + $6 + $7 + $8 + $9 }' /proc/stat)
+	sleep 3
+	b=$(awk '/^cpu / { print $5, $2 + $3 + $4 + $5 + $6 + $7 + $8 + $9 }' /proc/stat)
+	awk -v a="$a" -v b="$b" 'BEGIN { split(a, x); split(b, y); print int(100 * (y[1] - x[1]) / (y[2] - x[2])) }'
+}
+
+need_kernel_build
+need git iproute2 kmod util-linux
+"$top/scripts/tree.sh"
+space 3
+lock native
+# A tree of its own, for uml-native.patch changes headers.
+kgit -C "$linux" worktree prune
+[ -e "$tree/.git" ] || kgit -C "$linux" worktree add -q --detach "$tree" HEAD >"$log" 2>&1 ||
+	die "git cannot add a worktree for the benchmark; see $log"
+now=$(kgit -C "$linux" stash create)
+kgit -C "$tree" checkout -q --detach "${now:-$(kgit -C "$linux" rev-parse HEAD)}" ||
+	die "$tree cannot be brought up to date; remove it and run this again"
+kgit -C "$tree" apply --reverse --check "$here/uml-native.patch" 2>"$log" ||
+	kgit -C "$tree" apply "$here/uml-native.patch" 2>"$log" ||
+	die "bench/uml-native.patch does not apply to $tree; remove that folder and run this again"
+# shellcheck disable=SC2034 # kernel_make builds from there
+source=$tree
+# Nothing that is compared is a module.
+sed 's/^\(CONFIG_MYPROTO.*\)=m/\1=y/' "$top/scripts/uml.config" >"$build/native.config"
+configure "$out" um "$top/scripts/kernel.config" "$build/native.config" "$top/scripts/bench.config"
+build_kernel uml-native ARCH=um -s
+mkdir -p "$out/modroot" "$module" "$build/bench"
+cp "$here/native.c" "$module"
+echo 'obj-m := native.o' >"$module/Kbuild"
+kernel_make "$out" ARCH=um -s M="$module" modules >"$log" 2>&1 || {
+	errors "$log"
+	die "bench/native.c does not build; see $log"
+}
+
+if [ "${QUIET:-1}" != 0 ]; then
+	free=$(idle)
+	for ((n = 0; n < 20 && free < 90; n++)); do
+		say "waiting for a quiet machine: $free % of it are idle, 90 are needed"
+		free=$(idle)
+	done
+	[ "$free" -ge 90 ] || die "other programs use this machine, $free % of it are idle: end them, or measure nevertheless with QUIET=0"
+fi
+# The module never stays loaded, and so insmod fails.
+LIMIT=1800 CPUS=2 "$top/scripts/uml.sh" native bench-native taskset 1 \
+	sh -c 'insmod "$@" 2>&1 | grep -v "temporarily unavailable" || :' sh "$module/native.ko" "$@" ||
+	die "the benchmark failed in User-Mode Linux; the guest's kernel log is build/logs/bench-native.dmesg"
+! grep -a 'native: error' "$logs/bench-native.dmesg" >&2 || die "a case of bench/native.c failed"
+{
+	printf 'bench\tsize\tfamily\tns\tratio\tq1\tq3\trounds\n'
+	sed -n 's/\r$//; s/^.*native: \([a-z0-9-]*|[0-9]\)/\1/p' "$logs/bench-native.dmesg" | tr '|' '\t'
+} >"$build/bench/native.tsv"
+[ "$(wc -l <"$build/bench/native.tsv")" -gt 1 ] || die "bench/native.c measured nothing; see build/logs/bench-native.dmesg"
