@@ -118,17 +118,6 @@ static struct myproto_small *myproto_small_alloc(struct sock *sk,
 	return buf;
 }
 
-/* Charge @sk for @size bytes in @buf: for what is there, and not for what is
- * left at the end of the last buffer or has been read of the first. So a read
- * makes as much room as a send takes.
- */
-static void myproto_small_charge(struct sock *sk,
-				 const struct myproto_small *buf, int size)
-{
-	if (buf->size)
-		atomic_add(size, &sk->sk_rmem_alloc);
-}
-
 /* Add @buf to what @peer has been sent. Called with the queue lock held. */
 static void myproto_small_link(struct sock *peer, struct myproto_small *buf)
 {
@@ -140,7 +129,10 @@ static void myproto_small_link(struct sock *peer, struct myproto_small *buf)
 		msk->small_head = buf;
 	WRITE_ONCE(msk->small_tail, buf);
 	WRITE_ONCE(msk->small_space, myproto_small_space(buf));
-	myproto_small_charge(peer, buf, buf->in);
+	/* For what is there, and not for what is left at its end or has been
+	 * read: so a read makes as much room as a send takes.
+	 */
+	atomic_add(buf->in, &peer->sk_rmem_alloc);
 }
 
 /* Add the next @len bytes of @msg to the last buffer of @peer. Called with the
@@ -179,7 +171,7 @@ static bool myproto_small_append(struct sock *sk, struct sock *peer,
 		myproto_small_link(peer, buf);
 	} else {
 		WRITE_ONCE(msk->small_space, myproto_small_space(buf));
-		myproto_small_charge(peer, buf, need);
+		atomic_add(need, &peer->sk_rmem_alloc);
 	}
 	return true;
 }
@@ -293,7 +285,7 @@ static struct myproto_small *myproto_small_drop(struct sock *sk, int size)
 	struct myproto_sock *msk = myproto_sk(sk);
 	struct myproto_small *buf = msk->small_head;
 
-	myproto_small_charge(sk, buf, -size);
+	atomic_sub(size, &sk->sk_rmem_alloc);
 	buf->out += size;
 	if (buf->out < buf->in)
 		return NULL;

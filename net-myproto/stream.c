@@ -456,8 +456,7 @@ static int myproto_read_step(struct sock *sk, struct myproto_read *rd,
  * the pages of the reader have to be there. Returns how many bytes were read.
  */
 static int myproto_read_locked(struct sock *sk, struct msghdr *msg, int want,
-			       int target, bool *freed,
-			       struct myproto_small **buf)
+			       int target, struct myproto_small **buf)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 	const void *data;
@@ -484,8 +483,6 @@ static int myproto_read_locked(struct sock *sk, struct msghdr *msg, int want,
 	pagefault_enable();
 	if (!done)
 		return 0;
-	/* The buffer in the socket is not charged. */
-	*freed = msk->small_head->size;
 	*buf = myproto_small_done(sk, len);
 	return len;
 }
@@ -495,7 +492,6 @@ static int myproto_read_small(struct sock *sk, struct msghdr *msg, int want,
 			      int flags)
 {
 	struct myproto_small *buf = NULL;
-	bool freed = false;
 	int len, target;
 
 	if (!READ_ONCE(myproto_sk(sk)->small_tail) ||
@@ -504,11 +500,11 @@ static int myproto_read_small(struct sock *sk, struct msghdr *msg, int want,
 
 	target = sock_rcvlowat(sk, flags & MSG_WAITALL, want);
 	spin_lock(&sk->sk_receive_queue.lock);
-	len = myproto_read_locked(sk, msg, want, target, &freed, &buf);
+	len = myproto_read_locked(sk, msg, want, target, &buf);
 	spin_unlock(&sk->sk_receive_queue.lock);
 	if (buf)
 		myproto_small_put(buf);
-	if (freed)
+	if (len)
 		myproto_wake_room(sk);
 	return len;
 }

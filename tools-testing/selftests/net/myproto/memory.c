@@ -21,17 +21,11 @@ static __u32 charge_of_one(struct __test_metadata *_metadata,
 			   struct link *link, size_t len)
 {
 	char *buf = calloc(1, len + 1);
-	__u32 charge = 0;
-	int i;
+	__u32 charge;
 
 	ASSERT_NE(NULL, buf);
-	/* A socket has space of its own for a few bytes, which is not charged. */
-	for (i = 0; i < 100 && (!i || len <= 64); i++) {
-		charge = mem_charged(_metadata, link->fd[1]);
-		ASSERT_EQ((ssize_t)len,
-			  link_send(link, 0, buf, len, MSG_DONTWAIT));
-		charge = mem_charged(_metadata, link->fd[1]) - charge;
-	}
+	ASSERT_EQ((ssize_t)len, link_send(link, 0, buf, len, MSG_DONTWAIT));
+	charge = mem_charged(_metadata, link->fd[1]);
 	EXPECT_LE(len, charge);
 	link_drain(_metadata, link, 1);
 	EXPECT_EQ(0U, mem_charged(_metadata, link->fd[1]));
@@ -65,11 +59,9 @@ static void fill_and_look(struct __test_metadata *_metadata,
 	if (link->type == SOCK_STREAM) {
 		EXPECT_LE((int)full, rcvbuf + 65536);
 	} else {
-		/* All are alike, but for those in the socket itself. */
-		if (chunk <= 64)
-			full += 72 / charge * charge;
+		/* All are alike. */
 		EXPECT_EQ(full, count * charge);
-		EXPECT_LE((rcvbuf + charge - 1) / charge, count);
+		EXPECT_EQ((rcvbuf + charge - 1) / charge, count);
 	}
 	link_drain(_metadata, link, 1);
 	EXPECT_EQ(0U, mem_charged(_metadata, link->fd[1]));
