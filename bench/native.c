@@ -52,9 +52,9 @@ MODULE_PARM_DESC(only, "only cases with this name");
 static int size = -1;
 module_param(size, int, 0);
 MODULE_PARM_DESC(size, "only cases with so many bytes");
-static int families = 0xf;
+static int families = 0x1f;
 module_param(families, int, 0);
-MODULE_PARM_DESC(families, "bits: 1 AF_UNIX, 2 AF_MYPROTO, 4 TCP, 8 AF_VSOCK");
+MODULE_PARM_DESC(families, "bits: 1 AF_UNIX, 2 AF_MYPROTO, 4 TCP, 8 AF_VSOCK, 16 only copy");
 static int profile;
 module_param(profile, int, 0);
 MODULE_PARM_DESC(profile, "seconds to repeat the cases for a profiler, with one of the families, instead of measuring them");
@@ -75,7 +75,7 @@ struct kb_addr {
 	int len;
 };
 
-enum { UNIX, MY, TCP, VSOCK, NFAM };
+enum { UNIX, MY, TCP, VSOCK, COPY, NFAM };
 
 static struct {
 	const char *name;
@@ -85,6 +85,7 @@ static struct {
 	[MY]	= { "myproto", KB_MYPROTO },
 	[TCP]	= { "tcp", AF_INET },
 	[VSOCK]	= { "vsock", AF_VSOCK },
+	[COPY]	= { "copy" },
 };
 
 /* A case of one family */
@@ -351,7 +352,7 @@ static int run_pair(struct kb *kb, int n, u64 *ns)
 	return err;
 }
 
-/* What no family can do without: to copy twice */
+/* What no family can do without */
 static int run_copy(struct kb *kb, int n, u64 *ns)
 {
 	int i, len = kb->len;
@@ -685,11 +686,6 @@ static const struct kb_case cases[] = {
 	{ "stream-rtt2", ST, 64, run_pingpong, 1, .mode = POLL, .n = 500 },
 	{ "seqpacket-rtt2", SP, 64, run_pingpong, 1, .mode = POLL, .n = 500 },
 	{ "dgram-rtt2", DG, 64, run_pingpong, 1, .mode = POLL, .n = 500 },
-	{ "copy", ST, 64, run_copy, -1 },
-	{ "copy", ST, 4096, run_copy, -1 },
-	{ "copy", ST, 16384, run_copy, -1 },
-	{ "copy", ST, 60000, run_copy, -1 },
-	{ "copy", ST, 65536, run_copy, -1 },
 };
 
 /* Others are for comparison, in what does not depend on threads. */
@@ -697,8 +693,10 @@ static bool kb_has(int f, const struct kb_case *c)
 {
 	if (!(families >> f & 1))
 		return false;
-	if (f == UNIX || (f == MY && c->run != run_copy))
+	if (f == UNIX || f == MY)
 		return true;
+	if (f == COPY)
+		return c->run == run_one;
 	return c->type != DG && !c->n && c->senders != -1 &&
 	       (c->type == ST || f == VSOCK);
 }
@@ -721,10 +719,10 @@ static void kb_case(const struct kb_case *c)
 		k->burst = c->burst;
 		k->mode = c->mode;
 		k->n = c->n;
-		k->run = c->run;
+		k->run = f == COPY ? run_copy : c->run;
 		if (c->senders == -2)
 			k->err = kb_listener(f, c->type, &k->to, &k->s[0]);
-		else if (c->senders >= 0)
+		else if (c->senders >= 0 && f != COPY)
 			k->err = kb_pair(k, c->senders);
 		if (!k->err && !k->n)
 			kb_calibrate(k, c->ms ? c->ms * 1000000ULL :

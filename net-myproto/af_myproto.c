@@ -225,6 +225,8 @@ static struct proto myproto_proto = {
 	.name		= "MYSOCK",
 	.owner		= THIS_MODULE,
 	.obj_size	= sizeof(struct myproto_sock),
+	.useroffset	= offsetof(struct myproto_sock, small_data),
+	.usersize	= sizeof_field(struct myproto_sock, small_data),
 	.ioctl		= myproto_sk_ioctl,
 	.diag_destroy	= myproto_abort,
 };
@@ -235,8 +237,7 @@ static void myproto_sk_init(struct sock *sk)
 	struct myproto_sock *msk = myproto_sk(sk);
 
 	/* Until it listens. sk_clone() has copied the queues of a listener. */
-	memset(&msk->small_head, 0,
-	       sizeof(*msk) - offsetof(struct myproto_sock, small_head));
+	memset_startat(msk, 0, small_head);
 	msk->listener = NULL;
 	msk->child = NULL;
 	init_waitqueue_head(&msk->room_wait);

@@ -341,11 +341,11 @@ static struct sk_buff_head *myproto_message_queue(struct sock *sk, bool peek)
 /* Do what myproto_message_take() says where there are skbs. Called with the
  * queue lock held.
  */
-static bool myproto_message_take_skb(struct sock *sk, bool peek, int len,
-				     struct myproto_message *m, int *err)
+static bool myproto_message_take_skb(struct sock *sk, bool peek, int skip,
+				     int len, struct myproto_message *m,
+				     int *err)
 {
 	struct sk_buff_head *queue = myproto_message_queue(sk, peek);
-	int skip = peek ? READ_ONCE(sk->sk_peek_off) : -1;
 	struct sk_buff *skb = skb_peek(queue);
 
 	while (skip >= 0 && skb && myproto_peek_past(skb, skip)) {
@@ -382,19 +382,21 @@ static bool myproto_message_take_skb(struct sock *sk, bool peek, int len,
 static bool myproto_message_take(struct sock *sk, int flags, int len,
 				 struct myproto_message *m, int *err)
 {
-	struct myproto_sock *msk = myproto_sk(sk);
 	bool peek = flags & MSG_PEEK, got = false;
+	struct myproto_sock *msk = myproto_sk(sk);
+	int skip;
 
 	*m = (struct myproto_message) {};
 	*err = 0;
+	skip = peek ? READ_ONCE(sk->sk_peek_off) : -1;
 	spin_lock(&sk->sk_receive_queue.lock);
 	if (msk->small_head && myproto_needs_skb(sk, flags))
-		*err = myproto_small_spill(sk, peek && sk->sk_peek_off >= 0);
+		*err = myproto_small_spill(sk, skip >= 0);
 	if (msk->small_head && skb_queue_empty(&sk->sk_write_queue) && !*err) {
 		m->rec = myproto_small_take(sk, &m->buf);
 		got = true;
 	} else if (!*err) {
-		got = myproto_message_take_skb(sk, peek, len, m, err);
+		got = myproto_message_take_skb(sk, peek, skip, len, m, err);
 	}
 	spin_unlock(&sk->sk_receive_queue.lock);
 
@@ -434,6 +436,9 @@ static bool myproto_message_wait(struct sock *sk, int flags, int len,
 		/* It has been woken for one message, and cannot be again. */
 		if (list_empty_careful(&wait.entry)) {
 			got = myproto_message_take(sk, flags, len, m, err);
+			/* The message is for somebody else then. */
+			if (*err == -ENOBUFS)
+				break;
 			if (got || *err != -EAGAIN)
 				return got;
 		}

@@ -208,6 +208,7 @@ struct myproto_record {
  *	in the queue, newer than sk_write_queue; under the queue lock
  * @small_tail: the last of these buffers
  * @small_space: how many bytes that has space for
+ * @small_more: that has been added to, so the next one is to be larger
  * @small_inline: a buffer that is part of the socket
  * @small_data: the data in that
  * @rx_busy: somebody reads from a stream with the socket lock held
@@ -240,6 +241,7 @@ struct myproto_sock {
 	bool			rx_busy;
 	bool			aborted;
 	bool			inq;
+	bool			small_more;
 	u16			small_space;
 	union {
 		struct {
@@ -452,9 +454,15 @@ static inline u32 myproto_inq(const struct sock *sk)
 /* Whether there is no message for @sk. Any context. */
 static inline bool myproto_rx_empty(const struct sock *sk)
 {
-	return skb_queue_empty_lockless(&sk->sk_write_queue) &&
-	       !READ_ONCE(myproto_sk(sk)->small_tail) &&
-	       skb_queue_empty_lockless(&sk->sk_receive_queue);
+	/* Wherever a reader is just moving them: this does not change then. */
+	if (myproto_inq(sk))
+		return false;
+	/* Messages without a byte */
+	if (!skb_queue_empty_lockless(&sk->sk_receive_queue))
+		return false;
+	/* They are moved from the one to the other. */
+	smp_rmb();
+	return skb_queue_empty_lockless(&sk->sk_write_queue);
 }
 
 /* Count @len bytes that @sk is sent, before it can read them. Called with its

@@ -23,9 +23,11 @@
 #include "myproto.h"
 #include "trace.h"
 
-/* The least that a buffer is allocated with: the first, and those after it */
-#define MYPROTO_SMALL_FIRST	SZ_512
-#define MYPROTO_SMALL_NEXT	SZ_4K
+/* The least that a buffer is allocated with that others can add to: when there
+ * may be no more, and when there is
+ */
+#define MYPROTO_SMALL_FEW	SZ_512
+#define MYPROTO_SMALL_MANY	SZ_4K
 
 static u32 myproto_record_size(const struct sock *sk, u32 len)
 {
@@ -90,14 +92,17 @@ static struct myproto_small *myproto_small_alloc(struct sock *sk,
 						 struct msghdr *msg, u32 len,
 						 int *err)
 {
+	bool more = READ_ONCE(myproto_sk(peer)->small_more);
 	u32 need = myproto_record_size(sk, len), size;
 	struct myproto_small *buf;
 	struct mem_cgroup *old;
 	gfp_t gfp;
 
-	size = READ_ONCE(myproto_sk(peer)->small_tail) ? MYPROTO_SMALL_NEXT :
-							 MYPROTO_SMALL_FIRST;
-	size = kmalloc_size_roundup(max_t(u32, size, sizeof(*buf) + need));
+	size = sizeof(*buf) + need;
+	if (need <= MYPROTO_SMALL_LOCKED)
+		size = max_t(u32, size, more ? MYPROTO_SMALL_MANY :
+					       MYPROTO_SMALL_FEW);
+	size = kmalloc_size_roundup(size);
 	*err = -ENOBUFS;
 	old = myproto_charge_begin(sk, peer, &gfp);
 	buf = kmalloc(size, gfp);
@@ -129,10 +134,49 @@ static void myproto_small_link(struct sock *peer, struct myproto_small *buf)
 		msk->small_head = buf;
 	WRITE_ONCE(msk->small_tail, buf);
 	WRITE_ONCE(msk->small_space, myproto_small_space(buf));
+	/* After many there are more, unless they are large. */
+	if (buf->in > MYPROTO_SMALL_LOCKED)
+		WRITE_ONCE(msk->small_more, false);
 	/* For what is there, and not for what is left at its end or has been
 	 * read: so a read makes as much room as a send takes.
 	 */
 	atomic_add(buf->in, &peer->sk_rmem_alloc);
+}
+
+/* The last buffer of @peer, which can be added to if it has space for @need
+ * bytes, or NULL. Called with the queue lock held.
+ */
+static struct myproto_small *myproto_small_last(struct sock *peer, u32 need)
+{
+	struct myproto_sock *msk = myproto_sk(peer);
+	struct myproto_small *buf = msk->small_tail;
+
+	if (!buf && myproto_small_inline(msk)) {
+		buf = &msk->small_inline;
+		buf->next = NULL;
+		buf->in = 0;
+		buf->out = 0;
+	}
+	return buf && myproto_small_space(buf) >= need ? buf : NULL;
+}
+
+/* @need bytes have been added to @buf, see myproto_small_last(). Called with the
+ * queue lock held.
+ */
+static void myproto_small_added(struct sock *peer, struct myproto_small *buf,
+				u32 need)
+{
+	struct myproto_sock *msk = myproto_sk(peer);
+
+	buf->in += need;
+	if (buf != msk->small_tail) {
+		refcount_set(&buf->users, 1);
+		myproto_small_link(peer, buf);
+		return;
+	}
+	WRITE_ONCE(msk->small_space, myproto_small_space(buf));
+	WRITE_ONCE(msk->small_more, true);
+	atomic_add(need, &peer->sk_rmem_alloc);
 }
 
 /* Add the next @len bytes of @msg to the last buffer of @peer. Called with the
@@ -142,37 +186,40 @@ static void myproto_small_link(struct sock *peer, struct myproto_small *buf)
 static bool myproto_small_append(struct sock *sk, struct sock *peer,
 				 struct msghdr *msg, u32 len)
 {
-	struct myproto_sock *msk = myproto_sk(peer);
-	struct myproto_small *buf = msk->small_tail;
 	u32 need = myproto_record_size(sk, len);
-	bool first = !buf, done;
+	struct myproto_small *buf = myproto_small_last(peer, need);
+	bool done;
 
-	if (first) {
-		if (!myproto_small_inline(msk))
-			return false;
-		buf = &msk->small_inline;
-		buf->next = NULL;
-		buf->in = 0;
-		buf->out = 0;
-	}
-	if (myproto_small_space(buf) < need)
+	if (!buf)
 		return false;
 
 	pagefault_disable();
 	done = myproto_small_fill(sk, myproto_small_data(buf) + buf->in, msg,
 				  len);
 	pagefault_enable();
-	if (!done)
+	if (done)
+		myproto_small_added(peer, buf, need);
+	return done;
+}
+
+/* Move what is in the new buffer @from to the last buffer of @peer, or threads
+ * whose pages are not there could fill memory with buffers that have one byte
+ * each. Called with the queue lock held. Returns whether there was space.
+ */
+static bool myproto_small_merge(struct sock *peer,
+				const struct myproto_small *from)
+{
+	struct myproto_small *buf;
+
+	if (from->in > MYPROTO_SMALL_LOCKED)
+		return false;
+	buf = myproto_small_last(peer, from->in);
+	if (!buf)
 		return false;
 
-	buf->in += need;
-	if (first) {
-		refcount_set(&buf->users, 1);
-		myproto_small_link(peer, buf);
-	} else {
-		WRITE_ONCE(msk->small_space, myproto_small_space(buf));
-		atomic_add(need, &peer->sk_rmem_alloc);
-	}
+	memcpy(myproto_small_data(buf) + buf->in, myproto_small_data(from),
+	       from->in);
+	myproto_small_added(peer, buf, from->in);
 	return true;
 }
 
@@ -188,7 +235,7 @@ static bool myproto_small_appends(const struct sock *peer, u32 need)
 	return need <= MYPROTO_SMALL_INLINE && myproto_small_inline(msk);
 }
 
-/* Give @peer what is in @buf, or if that is NULL the next @len bytes of @msg.
+/* Give @peer @buf, or if that is NULL the next @len bytes of @msg.
  * Returns 0, -ESTALE when it takes an skb, -EFAULT when it takes a buffer, or
  * see myproto_publish().
  */
@@ -196,7 +243,7 @@ static int myproto_small_publish(struct sock *sk, struct sock *peer,
 				 struct myproto_small *buf, struct msghdr *msg,
 				 int len)
 {
-	bool ready = false;
+	bool ready = false, merged = false;
 	int err;
 
 	/* model: send_enqueue */
@@ -204,10 +251,13 @@ static int myproto_small_publish(struct sock *sk, struct sock *peer,
 	err = myproto_tx_state(sk, peer);
 	if (!err && !myproto_small_suits(sk, peer))
 		err = -ESTALE;
-	if (!err && buf)
-		myproto_small_link(peer, buf);
-	else if (!err && !myproto_small_append(sk, peer, msg, len))
+	if (!err && buf) {
+		merged = myproto_small_merge(peer, buf);
+		if (!merged)
+			myproto_small_link(peer, buf);
+	} else if (!err && !myproto_small_append(sk, peer, msg, len)) {
 		err = -EFAULT;
+	}
 	if (!err) {
 		myproto_rx_count(peer, len);
 		ready = myproto_rx_ready(peer);
@@ -217,6 +267,8 @@ static int myproto_small_publish(struct sock *sk, struct sock *peer,
 	/* model: send_wake */
 	if (ready)
 		peer->sk_data_ready(peer);
+	if (merged)
+		kfree(buf);
 	return err;
 }
 
@@ -291,8 +343,10 @@ static struct myproto_small *myproto_small_drop(struct sock *sk, int size)
 		return NULL;
 
 	msk->small_head = buf->next;
-	if (!buf->next)
+	if (!buf->next) {
 		WRITE_ONCE(msk->small_tail, NULL);
+		WRITE_ONCE(msk->small_more, false);
+	}
 	return buf;
 }
 
@@ -466,6 +520,8 @@ int myproto_small_spill(struct sock *sk, bool all)
 			continue;
 		len = myproto_small_room(sk);
 		spin_unlock(&sk->sk_receive_queue.lock);
+		/* The reader may be about to sleep for want of a message. */
+		__set_current_state(TASK_RUNNING);
 		old = myproto_charge_begin(sk, sk, &gfp);
 		skb = alloc_skb(len, gfp);
 		myproto_charge_end(old);

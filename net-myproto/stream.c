@@ -247,7 +247,8 @@ static int myproto_rx_take(struct sock *sk, struct myproto_read *rd,
 
 	if (buf)
 		myproto_small_put(buf);
-	if (small)
+	/* What is moved to an skb that was there is charged less. */
+	if (small || spilled)
 		myproto_wake_room(sk);
 	/* It takes more memory now. When nobody is woken to send more, what is
 	 * there will do.
@@ -514,15 +515,15 @@ static void myproto_read_lock(struct sock *sk)
 {
 	lock_sock(sk);
 	WRITE_ONCE(myproto_sk(sk)->rx_busy, true);
-	/* Pairs with smp_rmb() in myproto_read_fast(): who sees sk_write_queue
-	 * empty sees this.
+	/* Pairs with smp_rmb() in myproto_read_locked(): who sees that
+	 * sk_write_queue is empty sees this.
 	 */
 	smp_wmb();
 }
 
 static void myproto_read_unlock(struct sock *sk)
 {
-	/* Pairs with smp_load_acquire() in myproto_read_fast(). */
+	/* Pairs with smp_load_acquire() in myproto_read_locked(). */
 	smp_store_release(&myproto_sk(sk)->rx_busy, false);
 	release_sock(sk);
 }

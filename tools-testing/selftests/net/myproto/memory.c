@@ -4,6 +4,7 @@
  * SO_RCVBUF and is given back, all of it is accounted for to a cgroup, and
  * wherever an allocation fails, a call fails cleanly or does without it.
  */
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -65,6 +66,44 @@ static void fill_and_look(struct __test_metadata *_metadata,
 	}
 	link_drain(_metadata, link, 1);
 	EXPECT_EQ(0U, mem_charged(_metadata, link->fd[1]));
+}
+
+/* In KiB */
+static long slab(void)
+{
+	FILE *f = fopen("/proc/meminfo", "r");
+	char line[128];
+	long kib = -1;
+
+	while (f && fgets(line, sizeof(line), f))
+		sscanf(line, "SUnreclaim: %ld", &kib);
+	if (f)
+		fclose(f);
+	return kib;
+}
+
+/* A sender whose pages are not there, one after the other, does not take more
+ * memory than what is charged. What is freed KASAN keeps for a while.
+ */
+TEST_F(any, absent_pages)
+{
+	size_t page = getpagesize(), i, most = 30000;
+	long before;
+	char *map;
+
+	set_int_opt(_metadata, self->link.fd[1], SO_RCVBUF, RCVBUF);
+	map = mmap(NULL, most * page, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	before = slab();
+	ASSERT_LE(0, before);
+	for (i = 0; i < most; i++)
+		if (link_send(&self->link, 0, map + i * page, 1,
+			      MSG_DONTWAIT) != 1)
+			break;
+	EXPECT_GT(most, i);
+	EXPECT_GT(before + 64 * 1024, slab());
+	ASSERT_EQ(0, munmap(map, most * page));
 }
 
 TEST_F(any, bytes_one_by_one)

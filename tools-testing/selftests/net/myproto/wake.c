@@ -931,6 +931,82 @@ TEST_F(shortage, edge_after_short_send)
 	free(buf);
 }
 
+/* What peeking moves elsewhere, and charges less there, makes room. */
+TEST(peek_makes_room)
+{
+	int fd[2], epoll, charged;
+	char buf[1000] = "";
+
+	my_type = SOCK_STREAM;
+	my_connection(_metadata, fd);
+	ASSERT_EQ(600, send(fd[0], buf, 600, 0));
+	ASSERT_EQ(1, recv(fd[1], buf, 1, MSG_PEEK));
+	charged = mem_charged(_metadata, fd[1]);
+	set_rcvbuf(_metadata, fd[1], 2 * charged + 20);
+	ASSERT_EQ(20, send(fd[0], buf, 20, 0));
+	epoll = make_epoll(_metadata, fd[0], EPOLLOUT | EPOLLET);
+	EXPECT_EQ(0, next_event(epoll, 0));
+	ASSERT_EQ(620, recv(fd[1], buf, sizeof(buf), MSG_PEEK));
+	EXPECT_EQ(EPOLLOUT, next_event(epoll, WAIT_MS));
+}
+
+struct peek {
+	int fd;
+	int go;		/* the round; -1 is the end */
+	int done;
+};
+
+static void *peek_each_round(void *arg)
+{
+	struct peek *peek = arg;
+	int go, last = 0;
+	char c;
+
+	for (;;) {
+		go = __atomic_load_n(&peek->go, __ATOMIC_SEQ_CST);
+		if (go < 0)
+			return NULL;
+		if (go == last)
+			continue;
+		last = go;
+		recv(peek->fd, &c, 1, MSG_PEEK);
+		__atomic_store_n(&peek->done, go, __ATOMIC_SEQ_CST);
+	}
+}
+
+/* A message that is there is seen while somebody peeks at it. */
+static void peek_and_poll(struct __test_metadata *_metadata, int type)
+{
+	struct peek peek = {};
+	pthread_t thread;
+	int fd[2], round, missed = 0;
+
+	my_type = type;
+	my_socketpair(_metadata, fd);
+	peek.fd = fd[1];
+	ASSERT_EQ(0, pthread_create(&thread, NULL, peek_each_round, &peek));
+	for (round = 1; round <= 5000; round++) {
+		expect_send(_metadata, fd[0], "x");
+		__atomic_store_n(&peek.go, round, __ATOMIC_SEQ_CST);
+		while (__atomic_load_n(&peek.done, __ATOMIC_SEQ_CST) != round)
+			missed += !(poll_now(fd[1]) & POLLIN);
+		expect_recv(_metadata, fd[1], "x");
+	}
+	__atomic_store_n(&peek.go, -1, __ATOMIC_SEQ_CST);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(0, missed);
+}
+
+TEST(seqpacket_peek_and_poll)
+{
+	peek_and_poll(_metadata, SOCK_SEQPACKET);
+}
+
+TEST(dgram_peek_and_poll)
+{
+	peek_and_poll(_metadata, SOCK_DGRAM);
+}
+
 int main(int argc, char **argv)
 {
 	return my_test_main(argc, argv);
