@@ -401,7 +401,7 @@ static bool myproto_message_take(struct sock *sk, int flags, int len,
 	spin_unlock(&sk->sk_receive_queue.lock);
 
 	if (got && !peek)
-		myproto_wake_room(sk);
+		myproto_wake_made_room(sk);
 	return got;
 }
 

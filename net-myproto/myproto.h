@@ -494,6 +494,23 @@ static inline void myproto_rx_done(struct sock *sk, int copied, int freed)
 		atomic_sub(freed, &sk->sk_rmem_alloc);
 }
 
+/**
+ * myproto_wake_made_room - do what myproto_wake_room() does
+ * @sk: the receiver, of which room has been made under the queue lock
+ *
+ * Who waits for room looks under the queue lock, after it has registered: so
+ * either it has seen the room, or it is seen here, and no barrier is needed.
+ *
+ * Context: Process context, with no lock held that a wake-up might take.
+ */
+static inline void myproto_wake_made_room(struct sock *sk)
+{
+	struct myproto_sock *msk = myproto_sk(sk);
+
+	if (waitqueue_active(&msk->room_wait) && myproto_rx_writable(sk))
+		wake_up_interruptible(&msk->room_wait);
+}
+
 /* What recvmsg() has to say to @flags, for sockets of every type: there is no
  * error queue, and who asks for it must not get data.
  */

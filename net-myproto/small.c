@@ -143,83 +143,52 @@ static void myproto_small_link(struct sock *peer, struct myproto_small *buf)
 	atomic_add(buf->in, &peer->sk_rmem_alloc);
 }
 
-/* The last buffer of @peer, which can be added to if it has space for @need
- * bytes, or NULL. Called with the queue lock held.
+/* Add the next @len bytes of @msg to the last buffer of @peer, or what is in
+ * the new buffer @from if that is not NULL. Called with the queue lock held, so
+ * that the pages of the sender have to be there. Returns whether they were, and
+ * there was space.
  */
-static struct myproto_small *myproto_small_last(struct sock *peer, u32 need)
+static bool myproto_small_append(struct sock *sk, struct sock *peer,
+				 struct msghdr *msg, u32 len,
+				 const struct myproto_small *from)
 {
 	struct myproto_sock *msk = myproto_sk(peer);
 	struct myproto_small *buf = msk->small_tail;
+	u32 need = myproto_record_size(sk, len);
+	bool first = !buf, done = true;
+	void *to;
 
-	if (!buf && myproto_small_inline(msk)) {
+	if (first) {
+		if (!myproto_small_inline(msk))
+			return false;
 		buf = &msk->small_inline;
 		buf->next = NULL;
 		buf->in = 0;
 		buf->out = 0;
 	}
-	return buf && myproto_small_space(buf) >= need ? buf : NULL;
-}
+	if (myproto_small_space(buf) < need)
+		return false;
 
-/* @need bytes have been added to @buf, see myproto_small_last(). Called with the
- * queue lock held.
- */
-static void myproto_small_added(struct sock *peer, struct myproto_small *buf,
-				u32 need)
-{
-	struct myproto_sock *msk = myproto_sk(peer);
+	to = myproto_small_data(buf) + buf->in;
+	if (from) {
+		memcpy(to, myproto_small_data(from), need);
+	} else {
+		pagefault_disable();
+		done = myproto_small_fill(sk, to, msg, len);
+		pagefault_enable();
+	}
+	if (!done)
+		return false;
 
 	buf->in += need;
-	if (buf != msk->small_tail) {
+	if (first) {
 		refcount_set(&buf->users, 1);
 		myproto_small_link(peer, buf);
-		return;
+	} else {
+		WRITE_ONCE(msk->small_space, myproto_small_space(buf));
+		WRITE_ONCE(msk->small_more, true);
+		atomic_add(need, &peer->sk_rmem_alloc);
 	}
-	WRITE_ONCE(msk->small_space, myproto_small_space(buf));
-	WRITE_ONCE(msk->small_more, true);
-	atomic_add(need, &peer->sk_rmem_alloc);
-}
-
-/* Add the next @len bytes of @msg to the last buffer of @peer. Called with the
- * queue lock held, so that the pages of the sender have to be there. Returns
- * whether they were, and there was space.
- */
-static bool myproto_small_append(struct sock *sk, struct sock *peer,
-				 struct msghdr *msg, u32 len)
-{
-	u32 need = myproto_record_size(sk, len);
-	struct myproto_small *buf = myproto_small_last(peer, need);
-	bool done;
-
-	if (!buf)
-		return false;
-
-	pagefault_disable();
-	done = myproto_small_fill(sk, myproto_small_data(buf) + buf->in, msg,
-				  len);
-	pagefault_enable();
-	if (done)
-		myproto_small_added(peer, buf, need);
-	return done;
-}
-
-/* Move what is in the new buffer @from to the last buffer of @peer, or threads
- * whose pages are not there could fill memory with buffers that have one byte
- * each. Called with the queue lock held. Returns whether there was space.
- */
-static bool myproto_small_merge(struct sock *peer,
-				const struct myproto_small *from)
-{
-	struct myproto_small *buf;
-
-	if (from->in > MYPROTO_SMALL_LOCKED)
-		return false;
-	buf = myproto_small_last(peer, from->in);
-	if (!buf)
-		return false;
-
-	memcpy(myproto_small_data(buf) + buf->in, myproto_small_data(from),
-	       from->in);
-	myproto_small_added(peer, buf, from->in);
 	return true;
 }
 
@@ -243,7 +212,7 @@ static int myproto_small_publish(struct sock *sk, struct sock *peer,
 				 struct myproto_small *buf, struct msghdr *msg,
 				 int len)
 {
-	bool ready = false, merged = false;
+	bool ready = false, added = false;
 	int err;
 
 	/* model: send_enqueue */
@@ -251,12 +220,16 @@ static int myproto_small_publish(struct sock *sk, struct sock *peer,
 	err = myproto_tx_state(sk, peer);
 	if (!err && !myproto_small_suits(sk, peer))
 		err = -ESTALE;
-	if (!err && buf) {
-		merged = myproto_small_merge(peer, buf);
-		if (!merged)
+	/* Also what is in a buffer, or threads whose pages are not there could
+	 * fill memory with buffers that have a byte each.
+	 */
+	if (!err && (!buf || buf->in <= MYPROTO_SMALL_LOCKED))
+		added = myproto_small_append(sk, peer, msg, len, buf);
+	if (!err && !added) {
+		if (buf)
 			myproto_small_link(peer, buf);
-	} else if (!err && !myproto_small_append(sk, peer, msg, len)) {
-		err = -EFAULT;
+		else
+			err = -EFAULT;
 	}
 	if (!err) {
 		myproto_rx_count(peer, len);
@@ -267,7 +240,7 @@ static int myproto_small_publish(struct sock *sk, struct sock *peer,
 	/* model: send_wake */
 	if (ready)
 		peer->sk_data_ready(peer);
-	if (merged)
+	if (added && buf)
 		kfree(buf);
 	return err;
 }

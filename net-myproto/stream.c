@@ -249,7 +249,7 @@ static int myproto_rx_take(struct sock *sk, struct myproto_read *rd,
 		myproto_small_put(buf);
 	/* What is moved to an skb that was there is charged less. */
 	if (small || spilled)
-		myproto_wake_room(sk);
+		myproto_wake_made_room(sk);
 	/* It takes more memory now. When nobody is woken to send more, what is
 	 * there will do.
 	 */
@@ -506,7 +506,7 @@ static int myproto_read_small(struct sock *sk, struct msghdr *msg, int want,
 	if (buf)
 		myproto_small_put(buf);
 	if (len)
-		myproto_wake_room(sk);
+		myproto_wake_made_room(sk);
 	return len;
 }
 
