@@ -483,10 +483,10 @@ int myproto_small_spill(struct sock *sk, bool all)
 {
 	struct mem_cgroup *old;
 	struct sk_buff *skb;
-	int len;
+	int len, err = 0;
 	gfp_t gfp;
 
-	while (myproto_sk(sk)->small_head &&
+	while (!err && myproto_sk(sk)->small_head &&
 	       (all || skb_queue_empty(&sk->sk_write_queue))) {
 		skb = myproto_small_tail(sk);
 		if (skb && myproto_small_move(sk, skb, false))
@@ -499,13 +499,13 @@ int myproto_small_spill(struct sock *sk, bool all)
 		skb = alloc_skb(len, gfp);
 		myproto_charge_end(old);
 		spin_lock(&sk->sk_receive_queue.lock);
-		if (!skb)
-			return -ENOBUFS;
 		/* Others may have read, or sent more, meanwhile. */
-		if (!myproto_small_move(sk, skb, true))
+		if (!skb)
+			err = -ENOBUFS;
+		else if (!myproto_small_move(sk, skb, true))
 			consume_skb(skb);
 	}
-	return 0;
+	return err;
 }
 
 /**
