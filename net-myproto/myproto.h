@@ -507,6 +507,7 @@ static inline void myproto_wake_made_room(struct sock *sk)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 
+	/* Without a barrier: the queue lock orders this, see above. */
 	if (waitqueue_active(&msk->room_wait) && myproto_rx_writable(sk))
 		wake_up_interruptible(&msk->room_wait);
 }
