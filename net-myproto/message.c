@@ -457,6 +457,8 @@ static bool myproto_message_wait(struct sock *sk, int flags, int len,
 	got = myproto_message_take(sk, flags, len, m, err);
 	if (!got && *err == -EAGAIN)
 		*err = why;
+	else if (*err == -ENOBUFS && !peek)
+		sk->sk_data_ready(sk);
 	return got;
 }
 

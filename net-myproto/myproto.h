@@ -454,15 +454,13 @@ static inline u32 myproto_inq(const struct sock *sk)
 /* Whether there is no message for @sk. Any context. */
 static inline bool myproto_rx_empty(const struct sock *sk)
 {
-	/* Wherever a reader is just moving them: this does not change then. */
+	/* First: it does not change when a reader moves them, and a message
+	 * without a byte is moved only behind one that counts here.
+	 */
 	if (myproto_inq(sk))
 		return false;
-	/* Messages without a byte */
-	if (!skb_queue_empty_lockless(&sk->sk_receive_queue))
-		return false;
-	/* They are moved from the one to the other. */
-	smp_rmb();
-	return skb_queue_empty_lockless(&sk->sk_write_queue);
+	return skb_queue_empty_lockless(&sk->sk_receive_queue) &&
+	       skb_queue_empty_lockless(&sk->sk_write_queue);
 }
 
 /* Count @len bytes that @sk is sent, before it can read them. Called with its
@@ -498,7 +496,7 @@ static inline void myproto_rx_done(struct sock *sk, int copied, int freed)
  * myproto_wake_made_room - do what myproto_wake_room() does
  * @sk: the receiver, of which room has been made under the queue lock
  *
- * Who waits for room looks under the queue lock, after it has registered: so
+ * Who waits for room takes the queue lock to look, after it has registered: so
  * either it has seen the room, or it is seen here, and no barrier is needed.
  *
  * Context: Process context, with no lock held that a wake-up might take.
