@@ -134,6 +134,9 @@ TEST_F(uring, descriptors_after_waiting_for_room)
 	struct io_uring_sqe sqe;
 	int end[2], times;
 
+	/* The core converts the control message each time that it is tried. */
+	if (sizeof(long) < 8)
+		SKIP(return, "io_uring cannot repeat it for 32 bits");
 	ASSERT_EQ(0, pipe(end));
 	memcpy(CMSG_DATA(&control.align), &end[1], sizeof(int));
 	set_int_opt(_metadata, link->fd[1], SO_PASSRIGHTS, 1);
