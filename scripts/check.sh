@@ -50,26 +50,25 @@ is_what_refresh_writes() {
 }
 
 # As it stands after "git am --signoff" by its author.
-checkpatch() {
+checkpatch_of() {
 	local author
 	author=$(git_tree log -1 --format=%an "$1")
 	kgit -C "$tree" -c user.name="$author" -c user.email="$(git_tree log -1 --format=%ae "$1")" \
 		format-patch -1 --stdout --signoff "$1" >"$patchlogs/patch"
-	(cd "$linux" && perl scripts/checkpatch.pl --strict --codespell --max-line-length=80 \
-		-q --no-summary --show-types "$patchlogs/patch")
+	(cd "$linux" && "${checkpatch[@]}" "$patchlogs/patch")
 }
 # All of them beside the other checks: it takes minutes, and one processor.
 patchlogs=$build/check-patches
 checkpatch_all() { # COMMIT...
 	local commit
 	for commit; do
-		checkpatch "$commit" >"$patchlogs/part" 2>&1 || :
+		checkpatch_of "$commit" >"$patchlogs/part" 2>&1 || :
 		mv "$patchlogs/part" "$patchlogs/$commit"
 	done
 }
 checkpatch_said() { # COMMIT
 	until [ -e "$patchlogs/$1" ]; do
-		kill -0 "$checkpatch" 2>/dev/null || break
+		kill -0 "$checker" 2>/dev/null || break
 		sleep 1
 	done
 	cat "$patchlogs/$1"
@@ -280,8 +279,8 @@ mapfile -t patches < <(git_tree log --reverse --format='%H %s' "$base..$tip")
 rm -rf "$patchlogs"
 mkdir "$patchlogs"
 checkpatch_all "${patches[@]%% *}" &
-checkpatch=$!
-trap 'kill "$checkpatch" 2>/dev/null || :; stop_groups' EXIT
+checker=$!
+trap 'kill "$checker" 2>/dev/null || :; stop_groups' EXIT
 each() { # NAME STATES TEXT: for every patch that has something to build
 	local patch commit
 	for patch in "${patches[@]}"; do

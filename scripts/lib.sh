@@ -285,6 +285,11 @@ series_faults() {
 		sed 's|.*/||; s|$|: changes tools/perf, whose maintainers sync it themselves|' || :
 }
 
+# As netdev's own checks call it. MAINTAINERS has the folder, so that a new file
+# in it is nothing to ask about: "make check" looks for files without an entry.
+checkpatch=(perl scripts/checkpatch.pl --strict --codespell --max-line-length=80 -q --no-summary
+	--show-types --ignore FILE_PATH_CHANGES)
+
 # result NAME PASSED FAILED [REMARK]: the last line of a step, kept for "make
 # test" to add up.
 result() {

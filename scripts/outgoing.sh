@@ -34,7 +34,6 @@ sed -i -e "s|\*\*\* SUBJECT HERE \*\*\*|$(head -n 1 "$text")|" \
 	-e "/\*\*\* BLURB HERE \*\*\*/{r /dev/stdin" -e 'd}' "$cover" < <(tail -n +3 "$text")
 
 [ -z "$(awk 'length > 75' "$text")" ] || die "cover-letter.txt has lines of more than 75 columns; break them"
-checkpatch=(perl scripts/checkpatch.pl --strict --codespell --max-line-length=80 -q --no-summary --show-types)
 authors=$(kgit -C "$linux" log --format='%an <%ae>' "$base..$tip" | sort -u)
 if [ "$authors" != "$from" ]; then
 	say "note: the patches are by $authors, whose Signed-off-by they will lack"
