@@ -36,6 +36,7 @@
 #define KB_MYPROTO	46
 #define KB_BUF		SZ_64K
 #define KB_ROUNDS	401
+#define KB_SENDERS	8
 
 static int rounds = 41;
 module_param(rounds, int, 0);
@@ -55,6 +56,9 @@ MODULE_PARM_DESC(size, "only cases with so many bytes");
 static int families = 0x1f;
 module_param(families, int, 0);
 MODULE_PARM_DESC(families, "bits: 1 AF_UNIX, 2 AF_MYPROTO, 4 TCP, 8 AF_VSOCK, 16 only copy");
+static int scale;
+module_param(scale, int, 0);
+MODULE_PARM_DESC(scale, "not the cases: how it does with so many sockets, how much memory what is queued takes, how fair it is");
 static int profile;
 module_param(profile, int, 0);
 MODULE_PARM_DESC(profile, "seconds to repeat the cases for a profiler, with one of the families, instead of measuring them");
@@ -92,10 +96,11 @@ static struct {
 struct kb {
 	int fam, type, len, flags, burst, mode;
 	int (*run)(struct kb *kb, int n, u64 *ns);
-	struct socket *s[3];
+	struct socket *s[KB_SENDERS + 1];
 	struct kb_addr to;
 	int n, err;
 	u32 res[KB_ROUNDS], ratio[KB_ROUNDS];
+	int sent[KB_SENDERS + 1];
 };
 
 static char *out_buf, *in_buf, *mid_buf;
@@ -188,12 +193,12 @@ static int kb_listener(int f, int type, struct kb_addr *a, struct socket **s)
 	return err;
 }
 
-/* s[0] sends to s[1]; with @senders 2, so does s[2]. */
+/* s[0] sends to s[1]; with more @senders, so do s[2] and the next. */
 static int kb_pair(struct kb *kb, int senders)
 {
 	struct kb_addr a, b;
 	struct socket *l = NULL;
-	int err;
+	int i, err;
 
 	if (kb->type == SOCK_DGRAM) {
 		kb_address(kb->fam, &a);
@@ -206,9 +211,9 @@ static int kb_pair(struct kb *kb, int senders)
 		      kernel_connect(kb->s[0], &a.any, a.len, 0);
 		if (!err && senders == 1)
 			err = kernel_connect(kb->s[1], &b.any, b.len, 0);
-		if (!err && senders == 2)
-			err = kb_socket(kb->fam, kb->type, &kb->s[2]) ? :
-			      kernel_connect(kb->s[2], &a.any, a.len, 0);
+		for (i = 2; i <= senders && !err; i++)
+			err = kb_socket(kb->fam, kb->type, &kb->s[i]) ? :
+			      kernel_connect(kb->s[i], &a.any, a.len, 0);
 	} else {
 		err = kb_listener(kb->fam, kb->type, &a, &l) ? :
 		      kb_socket(kb->fam, kb->type, &kb->s[0]) ? :
@@ -352,29 +357,32 @@ static int run_pair(struct kb *kb, int n, u64 *ns)
 	return err;
 }
 
+static bool kb_copy(int len, bool out)
+{
+	struct kvec v = { out ? in_buf : out_buf, len };
+	struct iov_iter iter;
+
+	iov_iter_kvec(&iter, out ? ITER_DEST : ITER_SOURCE, &v, 1, len);
+	return out ? copy_to_iter_full(mid_buf, len, &iter) :
+		     copy_from_iter_full(mid_buf, len, &iter);
+}
+
 /* What no family can do without */
 static int run_copy(struct kb *kb, int n, u64 *ns)
 {
 	int i, len = kb->len;
 	u64 t = ktime_get_ns();
 
-	for (i = 0; i < n; i++) {
-		struct kvec v = { out_buf, len }, w = { in_buf, len };
-		struct iov_iter from, to;
-
-		iov_iter_kvec(&from, ITER_SOURCE, &v, 1, len);
-		iov_iter_kvec(&to, ITER_DEST, &w, 1, len);
-		if (!copy_from_iter_full(mid_buf, len, &from) ||
-		    !copy_to_iter_full(mid_buf, len, &to))
+	for (i = 0; i < n; i++)
+		if (!kb_copy(len, false) || !kb_copy(len, true))
 			return -EFAULT;
-	}
 	*ns = ktime_get_ns() - t;
 	return 0;
 }
 
 /* ---- several threads ---------------------------------------------------- */
 
-enum { SEND, RECV, PING, PONG };
+enum { SEND, RECV, PING, PONG, FLOOD };
 enum { BLOCK, POLL };
 
 struct kb_par;
@@ -392,7 +400,7 @@ struct kb_par {
 	atomic_t ready;
 	atomic_t dead;
 	u64 start, end;
-	struct kb_thread t[3];
+	struct kb_thread t[KB_SENDERS + 1];
 };
 
 /* Send or receive once; when it polls, until that works. */
@@ -417,10 +425,42 @@ static int kb_once(struct kb_thread *t, bool recv, int len)
 	}
 }
 
+/* In place of a socket: a wait queue, and whether there is data. */
+static struct kb_box {
+	wait_queue_head_t wait;
+	bool full;
+} box[2];
+
+/* What no family can do without between two threads */
+static int kb_hand_over(struct kb_thread *t, bool recv, int len)
+{
+	struct kb_box *b = &box[recv == (t->role == PONG)];
+	bool poll = t->par->kb->mode == POLL;
+	unsigned int tries = 0;
+
+	if (poll)
+		while (smp_load_acquire(&b->full) != recv) {
+			cpu_relax();
+			if (!(++tries % 64))
+				yield();
+		}
+	else
+		wait_event_interruptible(b->wait,
+					 smp_load_acquire(&b->full) == recv);
+	if (!kb_copy(len, recv))
+		return -EFAULT;
+	smp_store_release(&b->full, !recv);
+	if (!poll && !recv)
+		wake_up_interruptible(&b->wait);
+	return 0;
+}
+
 static int kb_full(struct kb_thread *t, bool recv, int len)
 {
 	int done, err;
 
+	if (t->par->kb->fam == COPY)
+		return kb_hand_over(t, recv, len);
 	for (done = 0; done < len; done += err) {
 		err = kb_once(t, recv, len - done);
 		if (err < 0)
@@ -472,6 +512,14 @@ static int kb_thread_fn(void *data)
 			err = kb_full(t, true, kb->len) ? :
 			      kb_full(t, false, kb->len);
 		break;
+	case FLOOD:
+		/* Until the receiver has enough, or has not taken it. */
+		while (!READ_ONCE(par->end) && !err) {
+			err = kb_full(t, false, kb->len);
+			t->n += !err;
+		}
+		err = READ_ONCE(par->end) ? 0 : err;
+		break;
 	}
 	if (t->role == RECV || t->role == PING)
 		WRITE_ONCE(par->end, ktime_get_ns());
@@ -485,7 +533,7 @@ static int kb_parallel(struct kb *kb, const int *role, const int *cpu,
 		       const int *n, int count, u64 *ns)
 {
 	struct kb_par *par = kzalloc(sizeof(*par), GFP_KERNEL);
-	struct task_struct *task[3];
+	struct task_struct *task[KB_SENDERS + 1];
 	int i, err = 0;
 
 	if (!par)
@@ -498,7 +546,7 @@ static int kb_parallel(struct kb *kb, const int *role, const int *cpu,
 		t->par = par;
 		t->role = role[i];
 		t->n = n[i];
-		t->s = kb->s[count == 3 ? (i == 2 ? 1 : i * 2) : i];
+		t->s = kb->s[i == count - 1 ? 1 : i ? i + 1 : 0];
 		init_completion(&t->done);
 		task[i] = kthread_create(kb_thread_fn, t, "kbench/%d", i);
 		if (IS_ERR(task[i])) {
@@ -514,6 +562,7 @@ static int kb_parallel(struct kb *kb, const int *role, const int *cpu,
 	for (i = 0; i < count; i++) {
 		wait_for_completion(&par->t[i].done);
 		err = err ? : par->t[i].err;
+		kb->sent[i] = par->t[i].n;
 	}
 	*ns = par->end - par->start;
 	kfree(par);
@@ -543,6 +592,42 @@ static int run_fanin(struct kb *kb, int n, u64 *ns)
 	n = ALIGN(n, 2);
 	return kb_parallel(kb, (int[]){ SEND, SEND, RECV }, (int[]){ 0, 1, 1 },
 			   (int[]){ n / 2, n / 2, n }, 3, ns);
+}
+
+/* Which of them sends how much is up to them; @n are received. */
+static int run_flood(struct kb *kb, int n, u64 *ns)
+{
+	int role[KB_SENDERS + 1], cpu[KB_SENDERS + 1], num[KB_SENDERS + 1];
+	int i;
+
+	for (i = 0; i < KB_SENDERS; i++) {
+		kb->s[i ? i + 1 : 0]->sk->sk_sndtimeo = HZ / 10;
+		role[i] = FLOOD;
+		cpu[i] = 0;
+		num[i] = 0;
+	}
+	role[i] = RECV;
+	cpu[i] = 1;
+	num[i] = n;
+	return kb_parallel(kb, role, cpu, num, KB_SENDERS + 1, ns);
+}
+
+static int run_bind(struct kb *kb, int n, u64 *ns)
+{
+	struct socket *s = NULL;
+	int i, err = 0;
+	u64 t = ktime_get_ns();
+
+	for (i = 0; i < n && !err; i++) {
+		struct kb_addr a;
+
+		kb_address(kb->fam, &a);
+		err = kb_socket(kb->fam, kb->type, &s) ? :
+		      kernel_bind(s, &a.any, a.len);
+		kb_release(&s);
+	}
+	*ns = ktime_get_ns() - t;
+	return err;
 }
 
 /* ---- rounds and results ------------------------------------------------- */
@@ -696,7 +781,8 @@ static bool kb_has(int f, const struct kb_case *c)
 	if (f == UNIX || f == MY)
 		return true;
 	if (f == COPY)
-		return c->run == run_one;
+		return c->run == run_one || c->run == run_pingpong ||
+		       c->run == run_pingpong1;
 	return c->type != DG && !c->n && c->senders != -1 &&
 	       (c->type == ST || f == VSOCK);
 }
@@ -719,7 +805,7 @@ static void kb_case(const struct kb_case *c)
 		k->burst = c->burst;
 		k->mode = c->mode;
 		k->n = c->n;
-		k->run = f == COPY ? run_copy : c->run;
+		k->run = f == COPY && c->run == run_one ? run_copy : c->run;
 		if (c->senders == -2)
 			k->err = kb_listener(f, c->type, &k->to, &k->s[0]);
 		else if (c->senders >= 0 && f != COPY)
@@ -741,6 +827,120 @@ static void kb_case(const struct kb_case *c)
 	kvfree(kb);
 }
 
+/* ---- how it scales ------------------------------------------------------ */
+
+/* Sending to a channel and binding, with ever more sockets of AF_MYPROTO. */
+static void kb_scale_bound(void)
+{
+	static const struct kb_case by_address[] = {
+		{ "sendto", DG, 64, run_to, 0 },
+		{ "bind", DG, 0, run_bind, -1, .ms = 20 },
+	};
+	struct socket **s = kvcalloc(scale, sizeof(*s), GFP_KERNEL);
+	int step[] = { min(100, scale), min(10000, scale), scale };
+	int i, j, n = 0, err = 0;
+
+	for (i = 0; s && i < ARRAY_SIZE(step) && !err; i++) {
+		while (n < step[i] && !err) {
+			struct kb_addr a;
+
+			kb_address(MY, &a);
+			err = kb_socket(MY, DG, &s[n++]) ? :
+			      kernel_bind(s[n - 1], &a.any, a.len);
+			cond_resched();
+		}
+		for (j = 0; j < ARRAY_SIZE(by_address) && !err; j++) {
+			struct kb_case c = by_address[j];
+
+			c.name = kasprintf(GFP_KERNEL, "%s-%d-bound", c.name, n);
+			kb_case(&c);
+			kfree(c.name);
+		}
+	}
+	if (err)
+		pr_info("native: error|bind|%d|myproto|%d\n", n, err);
+	while (n--) {
+		kb_release(&s[n]);
+		cond_resched();
+	}
+	kvfree(s);
+}
+
+static long kb_free_bytes(void)
+{
+	struct sysinfo si;
+
+	si_meminfo(&si);
+	return si.freeram * PAGE_SIZE;
+}
+
+/* What messages of @len bytes take that nobody reads. */
+static void kb_scale_queued(int f, int len)
+{
+	enum { RECEIVERS = 32 };
+	struct kb *kb = kvcalloc(RECEIVERS, sizeof(*kb), GFP_KERNEL);
+	long before, held, charged = 0, n = 0;
+	int i, err = 0;
+
+	for (i = 0; kb && i < RECEIVERS && !err; i++) {
+		kb[i].fam = f;
+		kb[i].type = DG;
+		err = kb_pair(&kb[i], 1);
+	}
+	before = kb_free_bytes();
+	for (i = 0; kb && i < RECEIVERS && !err; i++) {
+		while (kb_send(kb[i].s[0], len, MSG_DONTWAIT) == len)
+			n++;
+		charged += sk_rmem_alloc_get(kb[i].s[1]->sk);
+	}
+	held = before - kb_free_bytes();
+	pr_info("native: scale: %s, %d bytes: %ld messages a receiver, each charged %ld bytes, %ld held\n",
+		fam[f].name, len, n / RECEIVERS, charged / max(n, 1L),
+		held / max(n, 1L));
+	for (i = 0; kb && i < RECEIVERS; i++)
+		kb_close(&kb[i]);
+	kvfree(kb);
+}
+
+/* Which part of an equal share the least and the most successful sender gets */
+static void kb_scale_fair(int f)
+{
+	struct kb *kb = kvcalloc(1, sizeof(*kb), GFP_KERNEL);
+	int i, least = INT_MAX, most = 0, all = 0;
+	u64 ns;
+
+	if (!kb)
+		return;
+	kb->fam = f;
+	kb->type = DG;
+	kb->len = 64;
+	kb->err = kb_pair(kb, KB_SENDERS) ? : run_flood(kb, 400000, &ns);
+	for (i = 0; i < KB_SENDERS; i++) {
+		least = min(least, kb->sent[i]);
+		most = max(most, kb->sent[i]);
+		all += kb->sent[i];
+	}
+	all = max(all / KB_SENDERS, 1);
+	pr_info("native: scale: %s, %d senders: the least has %d %%, the most %d %% of its share (%d)\n",
+		fam[f].name, KB_SENDERS, least * 100 / all, most * 100 / all,
+		kb->err);
+	kb_close(kb);
+	kvfree(kb);
+}
+
+static void kb_scale(void)
+{
+	static const int lens[] = { 1, 64, 256, 1024, 4096, 16384 };
+	int f, i;
+
+	for (i = 0; i < ARRAY_SIZE(lens); i++)
+		for (f = UNIX; f <= MY; f++)
+			kb_scale_queued(f, lens[i]);
+	for (f = UNIX; f <= MY; f++)
+		kb_scale_fair(f);
+	kb_scale_bound();
+}
+
 static int __init kb_init(void)
 {
 	int i, err = -ENOMEM;
@@ -753,13 +953,17 @@ static int __init kb_init(void)
 		goto out;
 	memset(out_buf, 'k', KB_BUF);
 	memset(in_buf, 'k', KB_BUF);
+	init_waitqueue_head(&box[0].wait);
+	init_waitqueue_head(&box[1].wait);
 	rtnl_lock();
 	err = dev_open(init_net.loopback_dev, NULL);
 	rtnl_unlock();
 	if (err)
 		goto out;
 
-	for (i = 0; i < ARRAY_SIZE(cases); i++)
+	if (scale > 0)
+		kb_scale();
+	for (i = 0; i < ARRAY_SIZE(cases) && scale <= 0; i++)
 		if ((!*only || !strcmp(cases[i].name, only)) &&
 		    (size < 0 || cases[i].len == size))
 			kb_case(&cases[i]);

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # native.sh [PARAMETER=VALUE...]: run native.c, with module parameters, in a
 # User-Mode Linux that costs what a kernel on x86 does, and write what it measured
-# to build/bench/native.tsv. QUIET=0 measures on a busy machine, too.
+# to build/bench/native.tsv, or NAME.tsv; what the module says beside that is shown.
+# QUIET=0 measures on a busy machine, too.
 . "$(dirname "$0")/../scripts/lib.sh"
 here=$top/bench
 tree=$build/native-tree
@@ -60,8 +61,10 @@ LIMIT=1800 CPUS=2 "$top/scripts/uml.sh" native bench-native taskset 1 \
 	sh -c 'insmod "$@" 2>&1 | grep -v "temporarily unavailable" || :' sh "$module/native.ko" "$@" ||
 	die "the benchmark failed in User-Mode Linux; the guest's kernel log is build/logs/bench-native.dmesg"
 ! grep -a 'native: error' "$logs/bench-native.dmesg" >&2 || die "a case of bench/native.c failed"
+sed -n 's/\r$//; s/^.*native: scale: //p' "$logs/bench-native.dmesg"
+values=$build/bench/${NAME:-native}.tsv
 {
 	printf 'bench\tsize\tfamily\tns\tratio\tq1\tq3\trounds\n'
 	sed -n 's/\r$//; s/^.*native: \([a-z0-9-]*|[0-9]\)/\1/p' "$logs/bench-native.dmesg" | tr '|' '\t'
-} >"$build/bench/native.tsv"
-[ "$(wc -l <"$build/bench/native.tsv")" -gt 1 ] || die "bench/native.c measured nothing; see build/logs/bench-native.dmesg"
+} >"$values"
+[ "$(wc -l <"$values")" -gt 1 ] || die "bench/native.c measured nothing; see build/logs/bench-native.dmesg"

@@ -33,6 +33,7 @@ rm -f "$out"/*
 
 say "the time, in User-Mode Linux"
 "$top/bench/native.sh" "${native[@]}"
+NAME=scale MEM=5G "$top/bench/native.sh" scale=1000000 families=3 >"$out/scale.txt"
 say "instructions, in QEMU"
 LIMIT=$limit FILES="$program $top/bench/guest.sh" "$here/qemu.sh" bench bench-qemu \
 	guest.sh myproto_bench /dev/ttyS2 "${qemu[@]/#/-u insn }" ||
@@ -42,6 +43,8 @@ cp "$build/run/bench-qemu/port" "$out/qemu.tsv"
 status=0
 echo
 "$top/bench/report.py" "$top/bench/bars" "$out" | tee "$out/report.txt" || status=1
+cat "$out/scale.txt"
+awk -F '\t' '$3 == "myproto" { printf "%s: %.0f ns, %.2f of AF_UNIX\n", $1, $4 / 100, $5 / 1000 }' "$out/scale.tsv"
 gnuplot -c "$top/bench/chart.gp" "$out/chart.dat" "$build/bench.svg" >"$logs/gnuplot.log" 2>&1 ||
 	die "gnuplot cannot draw the chart; see $logs/gnuplot.log"
 echo "build/bench/report.txt, native.tsv, qemu.tsv; build/bench.svg: $((SECONDS / 60)) min $((SECONDS % 60)) s"
