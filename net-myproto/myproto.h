@@ -134,6 +134,7 @@ struct myproto_key {
  * @next: the next one, or NULL
  * @users: readers, and the socket as long as it is there
  * @size: how many bytes it takes in all
+ * @slack: how many of them are charged, too, until it is empty
  * @in: how many bytes have been put in
  * @out: how many of them have been read
  *
@@ -144,6 +145,7 @@ struct myproto_small {
 	struct myproto_small	*next;
 	refcount_t		users;
 	u16			size;
+	u16			slack;
 	u16			in;
 	u16			out;
 };
@@ -162,12 +164,16 @@ struct myproto_record {
 	u8			data[];
 };
 
-/* What goes without an skb at most: kmalloc() has that from a cache */
-#define MYPROTO_SMALL_MAX	(SZ_8K - sizeof(struct myproto_small) - \
+/* What goes without an skb at most. Of a stream: what kmalloc() has from a
+ * cache, since splice() can move pages of an skb. A message: what the page
+ * allocator has at hand.
+ */
+#define MYPROTO_SMALL_MAX	(SZ_8K - sizeof(struct myproto_small))
+#define MYPROTO_SMALL_MESSAGE	(SZ_32K - sizeof(struct myproto_small) - \
 				 sizeof(struct myproto_record))
 
-/* What is copied under the queue lock at most */
-#define MYPROTO_SMALL_LOCKED	SZ_1K
+/* What is copied under the queue lock at most: a record of 1 KiB */
+#define MYPROTO_SMALL_LOCKED	((int)(SZ_1K + sizeof(struct myproto_record)))
 
 /* What a socket has space for itself: a record of 64 bytes */
 #define MYPROTO_SMALL_INLINE	(SZ_64 + sizeof(struct myproto_record))
@@ -208,7 +214,7 @@ struct myproto_record {
  *	in the queue, newer than sk_write_queue; under the queue lock
  * @small_tail: the last of these buffers
  * @small_space: how many bytes that has space for
- * @small_more: that has been added to, so the next one is to be larger
+ * @small_more: it is not the first, so the next one is to be larger
  * @small_inline: a buffer that is part of the socket
  * @small_data: the data in that
  * @rx_busy: somebody reads from a stream with the socket lock held
@@ -492,6 +498,61 @@ static inline void myproto_rx_done(struct sock *sk, int copied, int freed)
 		atomic_sub(freed, &sk->sk_rmem_alloc);
 }
 
+/* Whether @peer can be sent something by @sk. Returns 0, -EAGAIN when it has no
+ * room, -EPIPE when it takes no more, -ECONNREFUSED instead when it is a closed
+ * SOCK_DGRAM socket, or -EPERM when it is associated with another one. Called
+ * with the queue lock of @peer held.
+ */
+static inline int myproto_tx_state(const struct sock *sk, struct sock *peer)
+{
+	const struct sock *other;
+
+	if (peer->sk_shutdown & RCV_SHUTDOWN)
+		return peer->sk_type == SOCK_DGRAM &&
+		       sock_flag(peer, SOCK_DEAD) ? -ECONNREFUSED : -EPIPE;
+
+	other = myproto_peer_locked(peer);
+	if (other && other != sk)
+		return -EPERM;
+
+	return myproto_rx_takes(peer) ? 0 : -EAGAIN;
+}
+
+/* Whether to tell the reader of @sk that it has been sent something: not if it
+ * wants more, unless it sleeps and knows better. Called with the queue lock
+ * held.
+ */
+static inline bool myproto_rx_ready(const struct sock *sk)
+{
+	const struct myproto_sock *msk = myproto_sk(sk);
+
+	return sk->sk_type != SOCK_STREAM || msk->rx_waiting ||
+	       myproto_inq(sk) >= READ_ONCE(sk->sk_rcvlowat) ||
+	       !myproto_rx_writable(sk);
+}
+
+static inline void *myproto_small_data(const struct myproto_small *buf)
+{
+	return (void *)(buf + 1);
+}
+
+/**
+ * myproto_small_bytes - the next bytes of a stream
+ * @sk: the receiver
+ * @len: how many are wanted at most; becomes how many there are in one place
+ *
+ * Context: With the queue lock held, when they are in no skb. They stay as long
+ * as nobody else reads.
+ * Return: the bytes.
+ */
+static inline const void *myproto_small_bytes(const struct sock *sk, int *len)
+{
+	const struct myproto_small *buf = myproto_sk(sk)->small_head;
+
+	*len = min(*len, buf->in - buf->out);
+	return myproto_small_data(buf) + buf->out;
+}
+
 /**
  * myproto_wake_made_room - do what myproto_wake_room() does
  * @sk: the receiver, of which room has been made under the queue lock
@@ -664,7 +725,6 @@ int myproto_reader_wake(wait_queue_entry_t *entry, unsigned int mode, int flags,
 			void *key);
 void myproto_relay_init(wait_queue_entry_t *relay, struct sock *sk);
 void myproto_relay_del(wait_queue_entry_t *relay, struct sock *peer);
-int myproto_tx_state(const struct sock *sk, struct sock *peer);
 int myproto_wait_room(struct sock *sk, struct sock *peer, long *timeo);
 void myproto_wake_room(struct sock *sk);
 #ifdef CONFIG_MEMCG
@@ -723,7 +783,6 @@ struct sk_buff *myproto_skb_alloc(struct sock *sk, struct sock *peer,
 				  struct msghdr *msg, int len, int *err);
 int myproto_skb_read(const struct sk_buff *skb, int off, struct msghdr *msg,
 		     int len);
-bool myproto_rx_ready(const struct sock *sk);
 void myproto_tx_short(struct sock *sk, struct sock *peer);
 int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb,
 		    struct scm_cookie *scm);
@@ -749,7 +808,6 @@ int myproto_small_send(struct sock *sk, struct sock *peer, struct msghdr *msg,
 void myproto_small_put(struct myproto_small *buf);
 const struct myproto_record *myproto_small_take(struct sock *sk,
 						struct myproto_small **buf);
-const void *myproto_small_bytes(const struct sock *sk, int *len);
 struct myproto_small *myproto_small_done(struct sock *sk, int len);
 u32 myproto_small_len(const struct sock *sk);
 int myproto_small_spill(struct sock *sk, bool all);

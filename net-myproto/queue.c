@@ -118,26 +118,6 @@ void myproto_relay_del(wait_queue_entry_t *relay, struct sock *peer)
 	spin_unlock_irq(&wait->lock);
 }
 
-/* Whether @peer can be sent something by @sk. Returns 0, -EAGAIN when it has no
- * room, -EPIPE when it takes no more, -ECONNREFUSED instead when it is a closed
- * SOCK_DGRAM socket, or -EPERM when it is associated with another one. Called
- * with the queue lock of @peer held.
- */
-int myproto_tx_state(const struct sock *sk, struct sock *peer)
-{
-	const struct sock *other;
-
-	if (peer->sk_shutdown & RCV_SHUTDOWN)
-		return peer->sk_type == SOCK_DGRAM &&
-		       sock_flag(peer, SOCK_DEAD) ? -ECONNREFUSED : -EPIPE;
-
-	other = myproto_peer_locked(peer);
-	if (other && other != sk)
-		return -EPERM;
-
-	return myproto_rx_takes(peer) ? 0 : -EAGAIN;
-}
-
 /* What myproto_publish() would return now. */
 static int myproto_tx_look(const struct sock *sk, struct sock *peer)
 {
@@ -334,19 +314,6 @@ struct mem_cgroup *__myproto_charge_begin(const struct sock *peer, gfp_t *gfp)
 	return current->active_memcg;
 }
 #endif
-
-/* Whether to tell the reader of @sk that it has been sent something: not if it
- * wants more, unless it sleeps and knows better. Called with the queue lock
- * held.
- */
-bool myproto_rx_ready(const struct sock *sk)
-{
-	const struct myproto_sock *msk = myproto_sk(sk);
-
-	return sk->sk_type != SOCK_STREAM || msk->rx_waiting ||
-	       myproto_inq(sk) >= READ_ONCE(sk->sk_rcvlowat) ||
-	       !myproto_rx_writable(sk);
-}
 
 /* Copy what @skb has room for. The pages are not highmem, and so a whole
  * fragment can be copied at once.

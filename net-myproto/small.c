@@ -37,11 +37,6 @@ static u32 myproto_record_size(const struct sock *sk, u32 len)
 	       round_up(len, __alignof__(struct myproto_record));
 }
 
-static void *myproto_small_data(const struct myproto_small *buf)
-{
-	return (void *)(buf + 1);
-}
-
 static u32 myproto_small_space(const struct myproto_small *buf)
 {
 	u32 size = buf->size ? buf->size - sizeof(*buf) : MYPROTO_SMALL_INLINE;
@@ -61,7 +56,7 @@ static bool myproto_small_inline(const struct myproto_sock *msk)
 /* Whether @peer takes data without an skb: that has no place for who sent it
  * and when, no filter sees it, and it is older than what is in the queue.
  */
-static bool myproto_small_suits(const struct sock *sk, const struct sock *peer)
+static inline bool myproto_small_suits(const struct sock *sk, const struct sock *peer)
 {
 	return skb_queue_empty_lockless(&peer->sk_receive_queue) &&
 	       !(READ_ONCE(peer->sk_flags) & MYPROTO_SKB_FLAGS) &&
@@ -72,7 +67,7 @@ static bool myproto_small_suits(const struct sock *sk, const struct sock *peer)
 /* Copy the next @len bytes of @msg to @to, as one message unless it is a
  * stream. Returns whether all could be copied; if not, @msg is as it was.
  */
-static bool myproto_small_fill(const struct sock *sk, void *to,
+static inline bool myproto_small_fill(const struct sock *sk, void *to,
 			       struct msghdr *msg, u32 len)
 {
 	struct myproto_record *rec = to;
@@ -86,25 +81,33 @@ static bool myproto_small_fill(const struct sock *sk, void *to,
 	return copy_from_iter_full(rec->data, len, &msg->msg_iter);
 }
 
-/* Make a buffer with the next @len bytes of @msg, for @peer, who pays. */
+/* Make a buffer with the next @len bytes of @msg, for @peer, who pays. Stores
+ * -ESTALE in @err when it takes an skb, which can have many small pages.
+ */
 static struct myproto_small *myproto_small_alloc(struct sock *sk,
 						 struct sock *peer,
 						 struct msghdr *msg, u32 len,
 						 int *err)
 {
-	bool more = READ_ONCE(myproto_sk(peer)->small_more);
+	const struct myproto_sock *msk = myproto_sk(peer);
 	u32 need = myproto_record_size(sk, len), size;
+	bool shared = need <= MYPROTO_SMALL_LOCKED;
 	struct myproto_small *buf;
 	struct mem_cgroup *old;
 	gfp_t gfp;
 
 	size = sizeof(*buf) + need;
-	if (need <= MYPROTO_SMALL_LOCKED)
-		size = max_t(u32, size, more ? MYPROTO_SMALL_MANY :
-					       MYPROTO_SMALL_FEW);
+	if (shared)
+		size = max_t(u32, size, READ_ONCE(msk->small_tail) &&
+					READ_ONCE(msk->small_more) ?
+					MYPROTO_SMALL_MANY : MYPROTO_SMALL_FEW);
 	size = kmalloc_size_roundup(size);
 	*err = -ENOBUFS;
 	old = myproto_charge_begin(sk, peer, &gfp);
+	if (size > KMALLOC_MAX_CACHE_SIZE) {
+		gfp |= __GFP_NORETRY;
+		*err = -ESTALE;
+	}
 	buf = kmalloc(size, gfp);
 	myproto_charge_end(old);
 	if (!buf)
@@ -113,6 +116,7 @@ static struct myproto_small *myproto_small_alloc(struct sock *sk,
 	buf->next = NULL;
 	refcount_set(&buf->users, 1);
 	buf->size = size;
+	buf->slack = shared ? 0 : size - need;
 	buf->in = need;
 	buf->out = 0;
 	if (!myproto_small_fill(sk, myproto_small_data(buf), msg, len)) {
@@ -128,19 +132,18 @@ static void myproto_small_link(struct sock *peer, struct myproto_small *buf)
 {
 	struct myproto_sock *msk = myproto_sk(peer);
 
+	WRITE_ONCE(msk->small_more,
+		   msk->small_tail && buf->in <= MYPROTO_SMALL_LOCKED);
 	if (msk->small_tail)
 		msk->small_tail->next = buf;
 	else
 		msk->small_head = buf;
 	WRITE_ONCE(msk->small_tail, buf);
 	WRITE_ONCE(msk->small_space, myproto_small_space(buf));
-	/* After many there are more, unless they are large. */
-	if (buf->in > MYPROTO_SMALL_LOCKED)
-		WRITE_ONCE(msk->small_more, false);
-	/* For what is there, and not for what is left at its end or has been
-	 * read: so a read makes as much room as a send takes.
+	/* Not for what is left at its end to add to, or has been read: so a
+	 * read makes as much room as a send takes.
 	 */
-	atomic_add(buf->in, &peer->sk_rmem_alloc);
+	atomic_add(buf->in + buf->slack, &peer->sk_rmem_alloc);
 }
 
 /* Add the next @len bytes of @msg to the last buffer of @peer, or what is in
@@ -186,7 +189,6 @@ static bool myproto_small_append(struct sock *sk, struct sock *peer,
 		myproto_small_link(peer, buf);
 	} else {
 		WRITE_ONCE(msk->small_space, myproto_small_space(buf));
-		WRITE_ONCE(msk->small_more, true);
 		atomic_add(need, &peer->sk_rmem_alloc);
 	}
 	return true;
@@ -259,11 +261,12 @@ static int myproto_small_publish(struct sock *sk, struct sock *peer,
 int myproto_small_send(struct sock *sk, struct sock *peer, struct msghdr *msg,
 		       int len)
 {
+	int max = sk->sk_type == SOCK_STREAM ? MYPROTO_SMALL_MAX :
+					       MYPROTO_SMALL_MESSAGE;
 	struct myproto_small *buf;
 	int err;
 
-	if (!len || len > (int)MYPROTO_SMALL_MAX ||
-	    !myproto_small_suits(sk, peer))
+	if (!len || len > max || !myproto_small_suits(sk, peer))
 		return 0;
 	if (!myproto_rx_takes(peer))
 		return -EAGAIN;
@@ -275,7 +278,7 @@ int myproto_small_send(struct sock *sk, struct sock *peer, struct msghdr *msg,
 	}
 	buf = myproto_small_alloc(sk, peer, msg, len, &err);
 	if (!buf)
-		return err;
+		goto out;
 	err = myproto_small_publish(sk, peer, buf, msg, len);
 	if (err) {
 		iov_iter_revert(&msg->msg_iter, len);
@@ -310,16 +313,16 @@ static struct myproto_small *myproto_small_drop(struct sock *sk, int size)
 	struct myproto_sock *msk = myproto_sk(sk);
 	struct myproto_small *buf = msk->small_head;
 
-	atomic_sub(size, &sk->sk_rmem_alloc);
 	buf->out += size;
-	if (buf->out < buf->in)
+	if (buf->out < buf->in) {
+		atomic_sub(size, &sk->sk_rmem_alloc);
 		return NULL;
-
-	msk->small_head = buf->next;
-	if (!buf->next) {
-		WRITE_ONCE(msk->small_tail, NULL);
-		WRITE_ONCE(msk->small_more, false);
 	}
+
+	atomic_sub(size + buf->slack, &sk->sk_rmem_alloc);
+	msk->small_head = buf->next;
+	if (!buf->next)
+		WRITE_ONCE(msk->small_tail, NULL);
 	return buf;
 }
 
@@ -352,23 +355,6 @@ const struct myproto_record *myproto_small_take(struct sock *sk,
 	myproto_rx_done(sk, rec->len, 0);
 	sk_peek_offset_bwd(sk, rec->len);
 	return rec;
-}
-
-/**
- * myproto_small_bytes - the next bytes of a stream
- * @sk: the receiver
- * @len: how many are wanted at most; becomes how many there are in one place
- *
- * Context: With the queue lock held, when they are in no skb. They stay as long
- * as nobody else reads.
- * Return: the bytes.
- */
-const void *myproto_small_bytes(const struct sock *sk, int *len)
-{
-	const struct myproto_small *buf = myproto_sk(sk)->small_head;
-
-	*len = min(*len, buf->in - buf->out);
-	return myproto_small_data(buf) + buf->out;
 }
 
 /**

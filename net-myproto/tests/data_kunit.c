@@ -22,6 +22,7 @@
 #define INLINE		((int)MYPROTO_SMALL_INLINE)
 #define LOCKED		MYPROTO_SMALL_LOCKED
 #define SMALL		((int)MYPROTO_SMALL_MAX)
+#define MESSAGE		((int)MYPROTO_SMALL_MESSAGE)
 #define PIECE		65536
 
 /* The largest skb without pages, which fills what kmalloc() gives it */
@@ -66,7 +67,18 @@ static int charge_of_small(const struct sock *sk)
 	int sum = 0;
 
 	for (; buf; buf = buf->next)
-		sum += buf->in - buf->out;
+		sum += buf->in - buf->out + buf->slack;
+	return sum;
+}
+
+/* The memory of what is in no skb, without what the socket has itself */
+static int memory_of_small(const struct sock *sk)
+{
+	const struct myproto_small *buf = myproto_sk(sk)->small_head;
+	int sum = 0;
+
+	for (; buf; buf = buf->next)
+		sum += buf->size;
 	return sum;
 }
 
@@ -311,11 +323,14 @@ static const struct type message_types[] = {
 KUNIT_ARRAY_PARAM_DESC(type, types, name);
 KUNIT_ARRAY_PARAM_DESC(message, message_types, name);
 
-/* No more than twice of what is sent is charged, but for a few pages. */
+/* No more than twice of what is sent is charged, but for a few pages; and no
+ * less than the memory, but for buffers that others can add to.
+ */
 static void charge_test(struct kunit *test)
 {
 	static const int lens[] = {
-		INLINE + 1, SZ_1K, LINEAR - 1, LINEAR, LINEAR + 1, SZ_32K - 1,
+		INLINE + 1, SZ_1K, LOCKED + 1, SZ_4K, LINEAR - 1, LINEAR,
+		LINEAR + 1, SMALL, SMALL + 1, SZ_16K, MESSAGE, MESSAGE + 1,
 		SZ_32K, SZ_32K + 1, PIECE - 1, PIECE,
 	};
 	const struct type *type = test->param_value;
@@ -328,6 +343,9 @@ static void charge_test(struct kunit *test)
 		KUNIT_EXPECT_GE(test, sk_rmem_alloc_get(sk), lens[i]);
 		KUNIT_EXPECT_LT(test, sk_rmem_alloc_get(sk),
 				2 * (lens[i] + (int)PAGE_SIZE));
+		if (lens[i] > LOCKED)
+			KUNIT_EXPECT_GE(test, sk_rmem_alloc_get(sk),
+					memory_of_small(sk));
 		expect_charge(test, sk);
 		KUNIT_ASSERT_EQ(test, lens[i],
 				myproto_test_recv(test, ALL, 0));
