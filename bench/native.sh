@@ -3,7 +3,7 @@
 # User-Mode Linux that costs what a kernel on x86 does, and write what it measured
 # to build/bench/native.tsv, or NAME.tsv; what the module says beside that is shown.
 # QUIET=0 measures on a busy machine, too.
-. "$(dirname "$0")/../scripts/lib.sh"
+. "$(dirname "$0")/../scripts/lib/common.sh"
 here=$top/bench
 tree=$build/native-tree
 out=$build/uml-native
@@ -37,8 +37,8 @@ kgit -C "$tree" apply --reverse --check "$here/uml-native.patch" 2>"$log" ||
 # shellcheck disable=SC2034 # kernel_make builds from there
 source=$tree
 # Nothing that is compared is a module.
-sed 's/^\(CONFIG_MYPROTO.*\)=m/\1=y/' "$top/scripts/uml.config" >"$build/native.config"
-configure "$out" um "$top/scripts/kernel.config" "$build/native.config" "$top/scripts/bench.config"
+sed 's/^\(CONFIG_MYPROTO.*\)=m/\1=y/' "$config/uml.config" >"$build/native.config"
+configure "$out" um "$config/kernel.config" "$build/native.config" "$config/bench.config"
 build_kernel uml-native ARCH=um -s
 mkdir -p "$out/modroot" "$module" "$build/bench"
 cp "$here/native.c" "$module"
@@ -57,7 +57,7 @@ if [ "${QUIET:-1}" != 0 ]; then
 	[ "$free" -ge 90 ] || die "other programs use this machine, $free % of it are idle: end them, or measure nevertheless with QUIET=0"
 fi
 # The module never stays loaded, and so insmod fails.
-LIMIT=1800 CPUS=2 "$top/scripts/uml.sh" native bench-native taskset 1 \
+LIMIT=1800 CPUS=2 "$lib/uml.sh" native bench-native taskset 1 \
 	sh -c 'insmod "$@" 2>&1 | grep -v "temporarily unavailable" || :' sh "$module/native.ko" "$@" ||
 	die "the benchmark failed in User-Mode Linux; the guest's kernel log is build/logs/bench-native.dmesg"
 ! grep -a 'native: error' "$logs/bench-native.dmesg" >&2 || die "a case of bench/native.c failed"

@@ -2,8 +2,7 @@
 # make bench: AF_MYPROTO beside the other families: ns in a kernel that runs at the
 # speed of this machine (bench/native.sh), instructions in QEMU, whether it meets
 # the bars (bench/bars), and a chart. BENCH=full has more rounds.
-. "$(dirname "$0")/lib.sh"
-here=$top/scripts
+. "$(dirname "$0")/lib/common.sh"
 out=$build/bench
 form=${BENCH:-short}
 # Instructions repeat, a few messages tell as much as many.
@@ -23,9 +22,9 @@ full)
 *) die "BENCH=$form: there are BENCH=short and BENCH=full" ;;
 esac
 need gnuplot-nox
-"$here/tree.sh"
-"$here/build-qemu.sh" bench
-"$here/build-selftests.sh"
+"$top/scripts/tree.sh"
+"$lib/build-qemu.sh" bench
+"$lib/build-selftests.sh"
 program=$build/kselftest/net/myproto/myproto_bench
 [ -x "$program" ] || die "the series in build/linux has no myproto_bench"
 mkdir -p "$out"
@@ -35,7 +34,7 @@ say "the time, in User-Mode Linux"
 "$top/bench/native.sh" "${native[@]}"
 NAME=scale MEM=5G "$top/bench/native.sh" scale=1000000 families=3 >"$out/scale.txt"
 say "instructions, in QEMU"
-LIMIT=$limit FILES="$program $top/bench/guest.sh" "$here/qemu.sh" bench bench-qemu \
+LIMIT=$limit FILES="$program $top/bench/guest.sh" "$lib/qemu.sh" bench bench-qemu \
 	guest.sh myproto_bench /dev/ttyS2 "${qemu[@]/#/-u insn }" ||
 	die "the benchmark failed in QEMU; the guest's kernel log is build/logs/bench-qemu.dmesg"
 cp "$build/run/bench-qemu/port" "$out/qemu.tsv"

@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
 # make check: what can be said of the series without running it. Each check is a
 # function that prints what is wrong; printing nothing is passing.
-. "$(dirname "$0")/lib.sh"
-here=$top/scripts
+. "$(dirname "$0")/lib/common.sh"
 tree=$build/check # a worktree of its own: build/linux is not touched
 source=$tree      # for kernel_make and configure
 rm -f "$build/results/check"
-"$here/tree.sh"
+"$top/scripts/tree.sh"
 need_kernel_build
 need g++ codespell python3-ply python3-git sparse shellcheck gcc-s390x-linux-gnu clang-19 lld-19 llvm-19 \
 	coccinelle python3-sphinx python3-yaml git-email libmailtools-perl
@@ -129,7 +128,7 @@ coccicheck() {
 }
 
 scripts_are_clean() {
-	shellcheck "$here"/*.sh "$top"/bench/*.sh
+	shellcheck "$top"/scripts/*.sh "$lib"/*.sh "$guest"/*.sh "$top"/bench/*.sh
 	(cd "$tree" && added | grep '\.sh$' | xargs -r shellcheck -x -P SCRIPTDIR)
 }
 
@@ -150,7 +149,7 @@ outgoing() {
 	local log=$logs/check-outgoing.log
 	MYPROTO_CHECKED=1 GIT_COMMITTER_NAME=$(git_tree log -1 --format=%an "$tip") \
 		GIT_COMMITTER_EMAIL=$(git_tree log -1 --format=%ae "$tip") \
-		"$here/outgoing.sh" "$build/check-outgoing" >"$log" 2>&1 || cat "$log"
+		"$top/scripts/outgoing.sh" "$build/check-outgoing" >"$log" 2>&1 || cat "$log"
 }
 
 owners() {
@@ -190,11 +189,11 @@ warnings() { grep -E '(warning|error): ' "$1" | sed -E "s|^$tree/||; s/:[0-9]+:(
 # each of STATES. The base is built the same way first: what it warns of in
 # files the series touches is not the series' doing.
 builds() {
-	local name=$1 states=$2 commit=$3 out=$build/check-$1 arch=$1 fragment=$here/check.config arguments=(W=1) what state
+	local name=$1 states=$2 commit=$3 out=$build/check-$1 arch=$1 fragment=$config/check.config arguments=(W=1) what state
 	mapfile -t what < <(objects)
 	case $name in
 	x86_64)
-		arguments+=(C=2 CF=-D__CHECK_ENDIAN__ CHECK="sparse -include $here/sparse.h") ;;
+		arguments+=(C=2 CF=-D__CHECK_ENDIAN__ CHECK="sparse -include $config/sparse.h") ;;
 	net)
 		arch=x86_64 fragment=$out.config
 		mapfile -t what < <(objects | grep '^net/' | grep -v '^net/unix/') # which it has not

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # make clean: remove build/, unless that would lose work. The cache stays.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/common.sh"
 git_linux() { kgit -C "$linux" "$@"; }
 keep() {
 	die "build/linux holds $1; \"make refresh\" writes the branch to patches/, and \"rm -rf build\" throws it all away"

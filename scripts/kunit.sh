@@ -2,7 +2,8 @@
 # make kunit: the series' KUnit tests, by the kernel's own kunit.py, with the
 # debug options of make selftest. A splat in the kernel's log counts as a failed
 # test.
-. "$(dirname "$0")/guest.sh"
+# shellcheck disable=SC2154 # guest.sh has what is in common.sh
+. "$(dirname "$0")/lib/guest.sh"
 out=$build/kunit
 log=$logs/kunit.log
 dmesg=$logs/kunit.dmesg
@@ -25,7 +26,7 @@ run "configuring" "$log" kunit config net/myproto "$out/plain" || {
 }
 # All that is in the kernel, in one file: kunit.py leaves the rest to defaults,
 # which take several times as long to build.
-configure "$out/base" um "$linux/net/myproto/.kunitconfig" "$top"/scripts/{kunit,debug}.config
+configure "$out/base" um "$linux/net/myproto/.kunitconfig" "$config"/{kunit,debug}.config
 
 # shellcheck disable=SC2317 # tick calls it
 count() { echo "$(find "$out" -name '*.o' -newer "$out/started" | wc -l) objects, "; }

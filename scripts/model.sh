@@ -3,7 +3,7 @@
 # (model/README.md) in all their configurations. Of the old code the search has to
 # find its three faults, of the new one it must find none, and in each mutation of
 # that an error.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/common.sh"
 rm -f "$build/results/model"
 need spin gcc libc6-dev
 lock model

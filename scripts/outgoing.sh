@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # make outgoing: build/outgoing/ is the series as mails for git send-email, signed
 # off by whoever runs this, to whom get_maintainer.pl names. Nothing is sent.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/common.sh"
 out=${1:-$build/outgoing} # "make check" has a folder of its own
 log=$logs/outgoing.log
 need git git-email libmailtools-perl perl codespell python3-ply python3-git

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # make refresh: write patches/, series and the source folders from the commits
 # in build/linux. A second run changes nothing.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/common.sh"
 need git
 [ -e "$linux/.git" ] || die "there is no build/linux to refresh from; run \"make tree\" first"
 git_linux() { kgit -C "$linux" "$@"; }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # make test: every check and test, then one line with the sum of them all. With
 # STEP...: these too (make test-all).
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/common.sh"
 passed=0 failed=0
 for step in check selftest kunit "$@"; do
 	rm -f "$build/results/$step"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # make tree: build/linux is the base kernel with the series on top, a git tree
 # to build from and to work in. KERNEL=/path takes another kernel than Debian's.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/common.sh"
 kernel=${KERNEL:-}
 new=$build/linux.new
 need git
@@ -18,7 +18,7 @@ commit_base() {
 }
 from_package() {
 	mkdir "$new"
-	"$top/scripts/fetch.sh" "$new"
+	"$lib/fetch.sh" "$new"
 	run "committing the base" "$logs/tree.log" commit_base || die "the base cannot be committed; see $logs/tree.log"
 	mv "$new" "$linux"
 }

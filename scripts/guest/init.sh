@@ -19,7 +19,7 @@ for fd in fd stdin stdout stderr; do
 	stdout) ln -s fd/1 /dev/stdout ;; stderr) ln -s fd/2 /dev/stderr ;; esac
 done
 # A clone below /tmp is now behind the tmpfs: bring it back.
-here=$(dirname "$(dirname "$0")")
+here=${0%/scripts/guest/*}
 if [ ! -e "$0" ]; then
 	mkdir -p "$here"
 	mount --bind "/dev/host$here" "$here"

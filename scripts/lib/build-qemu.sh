@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # build-qemu.sh bench|kcsan: build/qemu-bench and so on, an x86_64 kernel of
 # build/linux for qemu.sh. Nothing in it is a module.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/common.sh"
 name=$1
-fragments=("$top/scripts/kernel.config" "$top/scripts/qemu.config" "$top/scripts/$name.config")
-[ "$name" = bench ] || fragments+=("$top/scripts/selftest.config")
+fragments=("$config/kernel.config" "$config/qemu.config" "$config/$name.config")
+[ "$name" = bench ] || fragments+=("$config/selftest.config")
 
 need_kernel_build
 space 2

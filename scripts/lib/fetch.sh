@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # fetch.sh FOLDER: unpack Debian's kernel source there, from the cache or from
 # the mirror this machine uses.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/common.sh"
 suite=trixie-backports
 wanted="linux-source-7.3"
 

@@ -19,7 +19,7 @@ initramfs() {
 	mkdir -p "$root"/{bin,dev,proc,sys,tmp}
 	cp /bin/busybox "$root/bin"
 	ln -s busybox "$root/bin/sh"
-	cp "$top/scripts/guest-qemu-init.sh" "$root/init"
+	cp "$guest/qemu-init.sh" "$root/init"
 	cp "$work/command" "$root"
 	# shellcheck disable=SC2086 # a list
 	[ -z "${FILES:-}" ] || cp $FILES "$root/bin" || die "the guest lacks a program"
@@ -49,7 +49,7 @@ else
 	arguments+=(-smp 2,sockets=2 -accel tcg,thread=multi
 		-virtfs local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap)
 	append+=" rootfstype=9p root=host rootflags=trans=virtio,version=9p2000.L,cache=loose,msize=262144 ro"
-	append+=" init=$top/scripts/guest-init.sh MYPROTO_RUN=$work MYPROTO_CONSOLE=/dev/ttyS1 MYPROTO_END=0x1234567"
+	append+=" init=$guest/init.sh MYPROTO_RUN=$work MYPROTO_CONSOLE=/dev/ttyS1 MYPROTO_END=0x1234567"
 fi
 # shellcheck disable=SC2317 # called by boot
 start() {

@@ -10,7 +10,10 @@ export LC_ALL=C
 # The distribution's own Python first: it is the one that has the modules.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 
-top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+lib=$top/scripts/lib       # what the commands share
+guest=$top/scripts/guest   # what runs in a guest
+config=$top/scripts/config # of the kernels
 build=$top/build
 logs=$build/logs
 linux=$build/linux

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # build-selftests.sh [-32]: the selftests of build/linux as kselftest installs
 # them, in build/kselftest; as programs of 32 bits, in build/kselftest-32.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/common.sh"
 bits=${1:-}
 headers=$build/headers
 log=$logs/build-selftests.log

@@ -3,7 +3,7 @@
 # What uml.sh and qemu.sh share: source it first. They define "start", which
 # starts the guest as process $pid, its console in $work/console, its kernel's
 # log in $dmesg.
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 silence=60              # seconds without a sign of life (there is one every 5)
 limit=${LIMIT:-1500}    # seconds for all of it

@@ -1,5 +1,5 @@
 #!/bin/bash
-# demo-guest.sh PROGRAM: what "make demo" shows, inside the guest.
+# demo.sh PROGRAM: what "make demo" shows, inside the guest.
 set -euo pipefail
 program=$1
 tracing=/sys/kernel/tracing

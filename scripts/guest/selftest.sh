@@ -1,5 +1,5 @@
 #!/bin/bash
-# guest-selftest.sh COMMAND...: inside the guest, run kselftest by COMMAND, then
+# selftest.sh COMMAND...: inside the guest, run kselftest by COMMAND, then
 # tell, as one program more, whether everything the tests made is gone again.
 # A kernel that counts lines leaves the counts in build/run/.
 kmemleak=/sys/kernel/debug/kmemleak

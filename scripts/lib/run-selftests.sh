@@ -2,8 +2,7 @@
 # run-selftests.sh KERNEL NAME COMMAND...: run the selftests in KERNEL, that is
 # build/uml-debug and so on, by COMMAND (kselftest's runner). Counts test cases; a
 # splat in the kernel's log counts as a failed one. The result is NAME's.
-. "$(dirname "$0")/lib.sh"
-here=$top/scripts
+. "$(dirname "$0")/common.sh"
 kernel=$1 name=$2
 shift 2
 rm -f "$build/results/$name"
@@ -44,7 +43,7 @@ parse() {
 			fi
 			program=$((program + 1)) own=0 bad=0 said=''
 		elif [[ $line =~ ^1\.\.([0-9]+)$ ]]; then
-			programs=$((BASH_REMATCH[1] + 1)) # and what guest-selftest.sh adds
+			programs=$((BASH_REMATCH[1] + 1)) # and what guest/selftest.sh adds
 		elif [[ $line = "TAP version"* ]]; then
 			reset # the beginning, or a second one when the guest stood still
 		else
@@ -55,7 +54,7 @@ parse() {
 
 say "running the selftests in $kernel"
 SECONDS=0
-parse < <("$here/${kernel%%-*}.sh" "${kernel#*-}" "$name" bash "$here/guest-selftest.sh" "$@")
+parse < <("$lib/${kernel%%-*}.sh" "${kernel#*-}" "$name" bash "$guest/selftest.sh" "$@")
 status=0
 wait $! || status=$?
 # Something went wrong that no test case tells of: a splat, a hang, a panic.
