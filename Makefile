@@ -1,7 +1,7 @@
 # AF_MYPROTO: see README.md. Everything real is in scripts/.
 
-# KERNEL=/path/to/linux reaches the scripts through the environment.
-export KERNEL
+# KERNEL=/path/to/linux and the like reach the scripts through the environment.
+export KERNEL PART MUTATIONS
 
 help:
 	@echo "make demo        build a small kernel, boot it, see two programs talk over AF_MYPROTO"
@@ -14,11 +14,12 @@ help:
 	@echo "make stress      those of them that look for races, three minutes each"
 	@echo "make fuzz        random calls for an hour in the kernel of make selftest"
 	@echo "make model       the waiting and waking as a model, all orders of its steps searched"
+	@echo "make mutate      whether the selftests find small faults, one at a time"
 	@echo "make bench       its speed beside AF_UNIX, TCP, UDP, VSOCK and TIPC, and the bars it has to meet"
 	@echo "make profile     the instructions of one operation, by function of the kernel"
 	@echo "make tree        build/linux: the base kernel with the series, to read, build and work in"
 	@echo "make refresh     write patches/, series and the source folders from build/linux"
-	@echo "make outgoing    build/outgoing: the series as mails, signed off by you, checked; sends nothing"
+	@echo "make outgoing    PART=n: part n of the series as mails in build/outgoing, signed off by you; sends nothing"
 	@echo "make menuconfig  configure the kernel of make demo: Networking support, Networking options"
 	@echo "make clean       remove build/ (never with work in it that is not in patches/)"
 	@echo
@@ -26,8 +27,8 @@ help:
 	@echo "(a git tree gets a worktree and a branch of its own, any other is copied; make clean before"
 	@echo "changing it). Packages that are missing are installed when you are root."
 
-demo test test-all check selftest kunit coverage stress fuzz model bench profile tree refresh outgoing menuconfig clean:
+demo test test-all check selftest kunit coverage stress fuzz model mutate bench profile tree refresh outgoing menuconfig clean:
 	@scripts/$@.sh
 
-.PHONY: help demo test test-all check selftest kunit coverage stress fuzz model bench profile tree refresh outgoing menuconfig clean
+.PHONY: help demo test test-all check selftest kunit coverage stress fuzz model mutate bench profile tree refresh outgoing menuconfig clean
 .NOTPARALLEL:

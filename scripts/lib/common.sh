@@ -210,6 +210,12 @@ series() {
 	[ -s "$top/series" ] || die "the file series is missing or empty; git checkout series brings it back"
 	sed "/^#/d; s|^|$top/patches/|" "$top/series"
 }
+# Its parts, a line each: title, number of the first patch, number of the last.
+parts() {
+	awk -F ': ' '/^# part / { if (title) print title "\t" first "\t" n; title = $2; first = n + 1; next }
+		{ n++ }
+		END { print title "\t" first "\t" n }' "$top/series"
+}
 # patches_id [-w]: of their contents and order.
 patches_id() { series | xargs cat "$top/series" | kgit hash-object "$@" --stdin; }
 

@@ -22,7 +22,7 @@ start() {
 	"$kernel/linux" mem="$memory" ncpus="${CPUS:-2}" seccomp=on uml_dir="$work/" \
 		rootfstype=hostfs rootflags=/ ro init="$guest/init.sh" \
 		con=null con0=null,fd:1 ssl=null ssl0=null,fd:2 console=ttyS0 ignore_loglevel kmemleak=$kmemleak nohz=off highres=off ${LSM:+lsm=$LSM} \
-		MYPROTO_RUN="$work" MYPROTO_MODULES="$kernel/modroot" \
+		MYPROTO_RUN="$work" MYPROTO_MODULES="${MODULES:-$kernel/modroot}" \
 		MYPROTO_CONSOLE=/dev/tty0 MYPROTO_END=0x4321fedc \
 		</dev/null >"$work/console" 2>"$dmesg" &
 	pid=$!
