@@ -14,53 +14,61 @@ log=$logs/mutate.log
 space 2
 lock mutate
 
-# build KERNEL: the modules of what is in $work/source, in $work/KERNEL.
+# finders NAME: sets which programs are to find it, and in which kernel: kmemleak
+# is a part of one, and Smack of a boot.
+finders() {
+	local finder
+	kernel=debug programs=()
+	while IFS= read -r finder; do
+		case $finder in kmemleak) kernel=coverage ;; *) programs+=("$finder") ;; esac
+	done < <("$lib/mutation.py" "$list" "$1")
+}
+
+# build KERNEL [NAME]: the modules with that fault, in build/mutate/KERNEL.
 build() {
-	local out=$build/uml-$1 modules
-	modules=$(cd "$out/modroot" && echo lib/modules/*)
-	rm -rf "${work:?}/$1"
-	mkdir -p "$work/$1"
-	cp -r "$out/modroot/." "$work/$1"
-	kernel_make "$out" ARCH=um -s M="$work/source" KBUILD_MODPOST_WARN=1 modules >"$log" 2>&1 || return
-	cp "$work"/source/*.ko "$work/$1/$modules/kernel/net/myproto/"
+	local out=$build/uml-$1 source=$work/source-$1 modules=$work/$1
+	mkdir -p "$source"
+	# What was changed before becomes new, and nothing else.
+	rsync -rc --exclude='/*.ko' "$linux/net/myproto/" "$source"
+	[ $# = 1 ] || "$lib/mutation.py" "$list" "$2" "$source" || die "$2 of scripts/mutations does not fit net/myproto"
+	[ -e "$modules" ] || cp -r "$out/modroot" "$modules"
+	kernel_make "$out" ARCH=um -s M="$source" modules >"$log" 2>&1 || {
+		errors "$log"
+		die "net/myproto does not build${2:+ with $2}; see $log"
+	}
+	cp "$source"/*.ko "$modules"/lib/modules/*/kernel/net/myproto/
 }
 
 # try KERNEL PROGRAM...: whether they pass, and all is freed again.
 try() {
-	MODULES=$work/$1 LIMIT=600 "$lib/uml.sh" "$1" mutate bash "$guest/selftest.sh" \
+	local lsm=''
+	[ "$*" != "$1 smack" ] || lsm=smack
+	LSM=$lsm MODULES=$work/$1 LIMIT=600 "$lib/uml.sh" "$1" mutate bash "$guest/selftest.sh" \
 		bash "$guest/programs.sh" "$build/kselftest/net/myproto" "${@:2}" >"$work/said" 2>&1
-}
-
-source_is() {
-	rm -rf "$work/source"
-	mkdir -p "$work"
-	cp -r "$linux/net/myproto" "$work/source"
 }
 
 names() { sed -nE 's/^# ([a-z0-9-]+): .*/\1/p' "$list"; }
 wanted=${MUTATIONS:-$(names)}
-kernel_of() { case " $* " in *" kmemleak "*) echo coverage ;; *) echo debug ;; esac; }
 
+rm -rf "${work:?}"/{debug,coverage}
 # Without a fault they all pass, or what follows says nothing.
+finders -
 for kernel in debug coverage; do
-	source_is
-	build "$kernel" || { errors "$log"; die "net/myproto does not build by itself; see $log"; }
-	mapfile -t programs < <("$lib/mutation.py" "$list" - "$work/source" | tr ' ' '\n' | grep -vx kmemleak | sort -u)
-	try "$kernel" "${programs[@]}" || { cat "$work/said"; die "the selftests fail without a fault, in uml-$kernel"; }
+	build "$kernel"
+	try "$kernel" "${programs[@]}" || {
+		cat "$work/said" >&2
+		die "the selftests fail without a fault, in build/uml-$kernel"
+	}
 done
 
 found=0 survived=()
 for name in $wanted; do
-	source_is
-	file=$("$lib/mutation.py" "$list" "$name" "$work/source") || die "$name of scripts/mutations does not fit net/myproto"
-	read -ra programs <<<"$file"
-	kernel=$(kernel_of "${programs[@]}")
 	start=$SECONDS
-	build "$kernel" || { errors "$log"; die "net/myproto does not build with $name; see $log"; }
-	mapfile -t programs < <(printf '%s\n' "${programs[@]}" | grep -vx kmemleak)
+	finders "$name"
+	build "$kernel" "$name"
 	if try "$kernel" "${programs[@]}"; then
 		survived+=("$name")
-		echo "not ok - $name: not found by ${programs[*]}"
+		echo "not ok - $name: ${programs[*]}"
 	else
 		found=$((found + 1))
 		echo "ok - $name: $(grep -v '^build/' "$work/said" | grep -m 1 . | cut -c -100) ($((SECONDS - start)) s)"

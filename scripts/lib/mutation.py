@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""mutation.py LIST NAME FOLDER: put the fault NAME of LIST into the sources in
-FOLDER and print the programs that are to find it; with "-" as NAME print all
-programs that LIST names. A fault is
+"""mutation.py LIST NAME [FOLDER]: print the programs that are to find the fault
+NAME of LIST, a line each, or all that LIST has if NAME is "-". With FOLDER, put the fault into
+the sources there. A fault is
     # NAME: what is wrong
     FILE PROGRAM...
     -line as it is
@@ -9,7 +9,7 @@ programs that LIST names. A fault is
 and an empty line. The lines as they are occur once in FILE."""
 import sys
 
-path, wanted, folder = sys.argv[1:]
+path, wanted, *folder = sys.argv[1:]
 with open(path, encoding="ascii") as file:
     blocks = [block.split("\n") for block in file.read().strip().split("\n\n")]
 programs = set()
@@ -19,16 +19,19 @@ for head, where, *lines in blocks:
     programs.update(finders)
     if name != wanted:
         continue
+    print(*finders, sep="\n")
+    if not folder:
+        break
     old, new = ("".join(line[1:] + "\n" for line in lines if line[0] == sign) for sign in "-+")
-    with open(f"{folder}/{source}", encoding="utf-8") as file:
-        text = file.read()
-    if ("\n" + text).count("\n" + old) != 1:
+    source = f"{folder[0]}/{source}"
+    with open(source, encoding="utf-8") as file:
+        text = "\n" + file.read()
+    if text.count("\n" + old) != 1:
         sys.exit(f"{name}: {source} has these lines {text.count(old)} times:\n{old}")
-    with open(f"{folder}/{source}", "w", encoding="utf-8") as file:
-        file.write(("\n" + text).replace("\n" + old, "\n" + new)[1:])
-    print(*finders)
+    with open(source, "w", encoding="utf-8") as file:
+        file.write(text.replace("\n" + old, "\n" + new)[1:])
     break
 else:
     if wanted != "-":
         sys.exit(f"{path} has no {wanted}")
-    print(*sorted(programs))
+    print(*sorted(programs), sep="\n")
