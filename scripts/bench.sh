@@ -24,9 +24,8 @@ esac
 need gnuplot-nox
 "$top/scripts/tree.sh"
 "$lib/build-qemu.sh" bench
-"$lib/build-selftests.sh"
-program=$build/kselftest/net/myproto/myproto_bench
-[ -x "$program" ] || die "the series in build/linux has no myproto_bench"
+install_headers
+build_program "$top/bench/myproto_bench.c"
 mkdir -p "$out"
 rm -f "$out"/*
 
@@ -34,7 +33,7 @@ say "the time, in User-Mode Linux"
 "$top/bench/native.sh" "${native[@]}"
 NAME=scale MEM=5G "$top/bench/native.sh" scale=1000000 families=3 >"$out/scale.txt"
 say "instructions, in QEMU"
-LIMIT=$limit FILES="$program $top/bench/guest.sh" "$lib/qemu.sh" bench bench-qemu \
+LIMIT=$limit FILES="$build/programs/myproto_bench $top/bench/guest.sh" "$lib/qemu.sh" bench bench-qemu \
 	guest.sh myproto_bench /dev/ttyS2 "${qemu[@]/#/-u insn }" ||
 	die "the benchmark failed in QEMU; the guest's kernel log is build/logs/bench-qemu.dmesg"
 cp "$build/run/bench-qemu/port" "$out/qemu.tsv"

@@ -128,7 +128,7 @@ coccicheck() {
 }
 
 scripts_are_clean() {
-	shellcheck "$top"/scripts/*.sh "$lib"/*.sh "$guest"/*.sh "$top"/bench/*.sh
+	shellcheck "$top"/scripts/*.sh "$lib"/*.sh "$guest"/*.sh "$top"/bench/*.sh "$top"/fuzz/*.sh
 	(cd "$tree" && added | grep '\.sh$' | xargs -r shellcheck -x -P SCRIPTDIR)
 }
 

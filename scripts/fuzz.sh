@@ -6,8 +6,9 @@
 seconds=${FUZZ_SECONDS:-3600}
 "$top/scripts/tree.sh"
 "$lib/build-uml.sh" debug
-"$lib/build-selftests.sh"
+install_headers
+build_program "$top/fuzz/myproto_fuzz.c"
 
 # Slow machines need longer than they are told.
-MEM=2G LIMIT=$((2 * seconds + 300)) "$lib/run-selftests.sh" uml-debug fuzz bash "$guest/fuzz.sh" \
-	"$build/kselftest/net/myproto/myproto_fuzz" "$seconds" "${FUZZ_SEED:-$EPOCHSECONDS}"
+MEM=2G LIMIT=$((2 * seconds + 300)) "$lib/run-selftests.sh" uml-debug fuzz bash "$top/fuzz/guest.sh" \
+	"$build/programs/myproto_fuzz" "$seconds" "${FUZZ_SEED:-$EPOCHSECONDS}"

@@ -7,11 +7,12 @@
 [ $# -gt 0 ] || set -- ${PROFILE:-myproto stream 64 oneway}
 [ $# -ge 4 ] || die "profile.sh wants FAMILY TYPE SIZE MODE [COUNT], as in \"myproto stream 64 oneway\"; bench/profile-loop.c has the modes"
 count=${5:-500}
-program=$build/profile-loop
+program=$build/programs/profile-loop
 run=$build/run/profile
 "$lib/build-qemu.sh" bench
 lock profile
-gcc -O2 -Wall -static -o "$program" "$top/bench/profile-loop.c" || die "profile-loop.c does not build"
+install_headers
+build_program "$top/bench/profile-loop.c"
 
 set -m
 FILES=$program LIMIT=300 MONITOR=$run/monitor PORT=unix:$run/port,server=on,wait=off QEMU_LOG=$run/log \

@@ -198,6 +198,26 @@ build_kernel() {
 	count() { :; }
 }
 
+# install_headers: those of build/linux for programs, in build/headers.
+install_headers() {
+	local log=$logs/headers.log
+	run "installing the kernel's headers" "$log" kernel_make "$build/headers" ARCH=x86_64 -s headers || {
+		errors "$log"
+		die "the kernel's headers cannot be installed; all of the output is in $log"
+	}
+}
+
+# build_program SOURCE: build/programs/NAME, with what the selftests share.
+build_program() {
+	local log=$logs/build-program.log tests=$linux/tools/testing/selftests
+	mkdir -p "$build/programs"
+	gcc -O2 -g -Wall -static -isystem "$build/headers/usr/include" -I"$tests/net/myproto" -I"$tests" \
+		-o "$build/programs/$(basename "$1" .c)" "$1" -lpthread >"$log" 2>&1 || {
+		errors "$log"
+		die "${1#"$top/"} does not build; see $log"
+	}
+}
+
 # has_work: build/linux has commits or changes that are not in patches/.
 has_work() {
 	[ "$(kgit -C "$linux" symbolic-ref -q HEAD)" != "$(kgit -C "$linux" symbolic-ref "$ref_branch")" ] ||

@@ -1,5 +1,5 @@
 #!/bin/bash
-# fuzz.sh PROGRAM SECONDS SEED: inside the guest, run PROGRAM (that is
+# guest.sh PROGRAM SECONDS SEED: inside the guest, run PROGRAM (that is
 # myproto_fuzz) for SECONDS, in rounds of at most five minutes: the first with
 # SEED, each other with the next number. In every third one an allocation in a
 # hundred fails. Prints TAP as kselftest's runner does.
