@@ -8,7 +8,7 @@ rm -f "$build/results/check"
 "$top/scripts/tree.sh"
 need_kernel_build
 need g++ codespell python3-ply python3-git sparse shellcheck gcc-s390x-linux-gnu clang-19 lld-19 llvm-19 \
-	coccinelle python3-sphinx python3-yaml git-email libmailtools-perl
+	coccinelle man-db python3-sphinx python3-yaml git-email libmailtools-perl
 space 3
 
 git_tree() { kgit -C "$tree" "$@"; }
@@ -131,6 +131,8 @@ scripts_are_clean() {
 	shellcheck "$top"/scripts/*.sh "$lib"/*.sh "$guest"/*.sh "$top"/bench/*.sh "$top"/fuzz/*.sh
 	(cd "$tree" && added | grep '\.sh$' | xargs -r shellcheck -x -P SCRIPTDIR)
 }
+
+man_page() { man --warnings=all -l "$top"/man/*.7 2>&1 >/dev/null; }
 
 selftest_lists() {
 	local tests=$tree/tools/testing/selftests file
@@ -271,6 +273,7 @@ plan "shellcheck" scripts_are_clean
 plan "uapi header: headers_install, C90, C++" uapi_header
 plan "kernel-doc" kernel_doc
 plan "htmldocs" htmldocs
+plan "man page" man_page
 plan "coccicheck" coccicheck
 plan "mails for git send-email" outgoing
 plan "selftest lists" selftest_lists
