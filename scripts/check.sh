@@ -86,6 +86,15 @@ uapi_header() {
 	done 2>&1
 }
 
+# Of all lines of the family, how many are comments.
+comments() {
+	local files
+	mapfile -t files < <(added 'net/myproto/*.[ch]' ':!net/myproto/tests')
+	(cd "$tree" && awk '
+		inside || /^[ \t]*\/\*/ { comments++; inside = !/\*\// }
+		END { if (comments > 0.18 * NR) print comments " of " NR " lines are comments, 18 % are enough" }' "${files[@]}")
+}
+
 kernel_doc() {
 	local files
 	mapfile -t files < <(added net/myproto include/uapi | grep '\.[ch]$')
@@ -271,6 +280,7 @@ plan "series and patches/" series_is_sound
 plan "patches and source folders are what make refresh writes" is_what_refresh_writes
 plan "shellcheck" scripts_are_clean
 plan "uapi header: headers_install, C90, C++" uapi_header
+plan "at most 18 % comments" comments
 plan "kernel-doc" kernel_doc
 plan "htmldocs" htmldocs
 plan "man page" man_page

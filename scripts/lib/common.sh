@@ -305,6 +305,16 @@ exported=(patches series net-myproto include-uapi Documentation tools-testing)
 
 # series_faults FOLDER: what a series must not have, one fault a line.
 series_faults() {
+	local patch
+	for patch in "$1"/*.patch; do
+		git apply --numstat "$patch" 2>/dev/null | awk -v name="${patch##*/}" '
+			$3 ~ /^net\/myproto\// && $3 !~ /\/tests\// { code += $1 }
+			$3 ~ /^(tools\/testing|net\/myproto\/tests)\// { tests += $1 }
+			END {
+				if (code > 600) print name ": adds " code " lines to net/myproto, reviewers want at most 600: split it"
+				if (tests > 1600) print name ": adds " tests " lines of tests, reviewers want about 1500 at most: split it"
+			}'
+	done
 	awk '/^#/ { part = $0; n = 0; next }
 		++n == 16 { print "\"" part "\" has more than 15 patches, netdev takes no more: squash some" }' "$1/../series"
 	grep -l '^Signed-off-by:' "$1"/*.patch | sed 's|.*/||; s|$|: has a Signed-off-by, which only the submitter may add|' || :
