@@ -141,7 +141,7 @@ scripts_are_clean() {
 	(cd "$tree" && added | grep '\.sh$' | xargs -r shellcheck -x -P SCRIPTDIR)
 }
 
-man_page() { man --warnings=all -l "$top"/man/*.7 2>&1 >/dev/null; }
+man_page() { { man --warnings=all -l "$top"/man/*.7 >/dev/null; } 2>&1; }
 
 selftest_lists() {
 	local tests=$tree/tools/testing/selftests file
