@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* AF_MYPROTO: the family, its sockets and what can be done with them */
+/* AF_MYPROTO: the protocol family, its sockets and their operations */
 
 #include <linux/compat.h>
 #include <linux/errno.h>
@@ -85,7 +85,7 @@ static int myproto_compat_ioctl(struct socket *sock, unsigned int cmd,
 }
 #endif
 
-/* A message has its length: it is bytes that a reader wants to know of. */
+/* Only for streams: recvmsg() returns the length of a message anyway. */
 static int myproto_set_inq(struct sock *sk, sockptr_t optval,
 			   unsigned int optlen)
 {
@@ -104,7 +104,7 @@ static int myproto_set_inq(struct sock *sk, sockptr_t optval,
 	return 0;
 }
 
-/* Those of SOL_SOCKET come here because of SOCK_CUSTOM_SOCKOPT. */
+/* Also called for SOL_SOCKET, because of SOCK_CUSTOM_SOCKOPT. */
 static int myproto_setsockopt(struct socket *sock, int level, int optname,
 			      sockptr_t optval, unsigned int optlen)
 {
@@ -115,7 +115,7 @@ static int myproto_setsockopt(struct socket *sock, int level, int optname,
 	return sock_setsockopt(sock, level, optname, optval, optlen);
 }
 
-/* SOL_SOCKET never gets here. */
+/* Not called for SOL_SOCKET, which the core handles. */
 static int myproto_getsockopt(struct socket *sock, int level, int optname,
 			      sockopt_t *opt)
 {
@@ -231,17 +231,19 @@ static struct proto myproto_proto = {
 	.diag_destroy	= myproto_abort,
 };
 
-/* What a socket begins with that the network layer does not know. */
+/* Initialize the AF_MYPROTO part of a new or cloned socket. */
 static void myproto_sk_init(struct sock *sk)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 
-	/* Until it listens. sk_clone() has copied the queues of a listener. */
+	/* sk_clone() has copied the queues of the listener, which share a union
+	 * with the small buffers. listen() initializes the queues.
+	 */
 	memset_startat(msk, 0, small_head);
 	msk->listener = NULL;
 	msk->child = NULL;
-	init_waitqueue_head(&msk->room_wait);
-	myproto_relay_init(&msk->room_relay, sk);
+	init_waitqueue_head(&msk->peer_wait);
+	myproto_relay_init(&msk->peer_relay, sk);
 
 	sock_prot_inuse_add(sock_net(sk), sk->sk_prot, 1);
 	myproto_sockets_add(sk);
@@ -249,15 +251,14 @@ static void myproto_sk_init(struct sock *sk)
 }
 
 /**
- * myproto_sk_clone - make the socket that accept() will return
- * @listener: a socket that listens, and so has never had a peer or data
+ * myproto_sk_clone - create the socket that accept() will return
+ * @listener: a listening socket, which has never had a peer or data
  *
- * As with TCP it has the options, the limits and the network cgroup of
- * @listener; its memory cgroup it gets in accept().
+ * As with TCP, the socket inherits options, limits and network cgroup. Its
+ * memory cgroup is set in accept().
  *
- * Context: Process context. May sleep.
  * Return: the socket, with the reference that myproto_close() consumes, or
- * NULL when there is no memory.
+ * NULL.
  */
 struct sock *myproto_sk_clone(struct sock *listener)
 {
@@ -266,9 +267,9 @@ struct sock *myproto_sk_clone(struct sock *listener)
 	if (!sk)
 		return NULL;
 
-	/* One reference is for a table that this family has none of. */
+	/* Drop the reference for a hash table, which is not used. */
 	__sock_put(sk);
-	/* What sk_clone() leaves as it is in @listener */
+	/* Reset what sk_clone() copies. */
 	sock_reset_flag(sk, SOCK_RCU_FREE);
 	atomic64_set(&sk->sk_cookie, 0);
 	sk->sk_state = TCP_CLOSE;
@@ -308,7 +309,7 @@ static int myproto_create(struct net *net, struct socket *sock, int protocol,
 		return -ENOMEM;
 
 	sock_init_data(sock, sk);
-	/* A send that finds no memory rather fails than kills processes. */
+	/* A send fails when there is no memory, without the OOM killer. */
 	sk->sk_allocation = GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL |
 			    __GFP_NOWARN;
 	myproto_sk_init(sk);
@@ -380,7 +381,7 @@ static int __init myproto_init(void)
 	if (err)
 		goto err_pernet;
 
-	/* Last, because from here on there can be sockets. */
+	/* Last: sockets can be created from now on. */
 	err = sock_register(&myproto_family);
 	if (err)
 		goto err_proto;

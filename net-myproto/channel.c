@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* AF_MYPROTO: channels, and who is bound to which */
+/* AF_MYPROTO: channels, and the sockets that are bound to them */
 
 #include <linux/capability.h>
 #include <linux/errno.h>
@@ -20,7 +20,7 @@
 
 #include "myproto.h"
 
-/* How long bind() waits for memory at most: many times what reclaim takes */
+/* Maximum time that bind() waits for memory, much longer than reclaim takes */
 #define MYPROTO_NOMEM_WAIT	(HZ / 10)
 
 static u32 myproto_hash(const struct net *net, u32 channel, u32 seed)
@@ -51,7 +51,7 @@ static int myproto_key_cmp(struct rhashtable_compare_arg *arg, const void *obj)
 	       !net_eq(sock_net(&msk->sk), key->net);
 }
 
-/* A socket knows its network namespace: so the key is not a part of it. */
+/* The socket has the network namespace, so it does not contain the key. */
 static const struct rhashtable_params myproto_table_params = {
 	.head_offset		= offsetof(struct myproto_sock, node),
 	.key_len		= sizeof(struct myproto_key),
@@ -61,43 +61,25 @@ static const struct rhashtable_params myproto_table_params = {
 	.automatic_shrinking	= true,
 };
 
-/* One table for all network namespaces: it grows with the sockets that are
- * bound, and a namespace without any costs nothing.
+/* One table for all network namespaces: a namespace without bound sockets needs
+ * no memory.
  */
 VISIBLE_IF_KUNIT struct rhashtable myproto_table;
 EXPORT_SYMBOL_IF_KUNIT(myproto_table);
 
-/**
- * myproto_channel_init - prepare the channel table
- *
- * Context: Process context, once, before there are sockets.
- * Return: 0 or -ENOMEM.
- */
 int __init myproto_channel_init(void)
 {
 	return rhashtable_init(&myproto_table, &myproto_table_params);
 }
 
-/**
- * myproto_channel_exit - free the channel table
- *
- * Context: Process context, once, after the last socket is gone.
- */
 void myproto_channel_exit(void)
 {
 	rhashtable_destroy(&myproto_table);
 }
 
-/**
- * myproto_addr_channel - check an address from user space
- * @addr: the address
- * @addr_len: its length in bytes
- * @channel: where to store the channel
- *
- * Context: Any.
- * Return: 0, -EINVAL when the address is too short, or when its pad or what is
- * beyond struct sockaddr_my is not zero, so that it can get a meaning, or
- * -EAFNOSUPPORT when it is of another family.
+/* Check an address from user space and store its channel. Padding and extra
+ * bytes must be 0, so that they can get a meaning later. Returns 0, -EINVAL, or
+ * -EAFNOSUPPORT.
  */
 int myproto_addr_channel(const struct sockaddr_unsized *addr, int addr_len,
 			 u32 *channel)
@@ -117,17 +99,7 @@ int myproto_addr_channel(const struct sockaddr_unsized *addr, int addr_len,
 }
 EXPORT_SYMBOL_IF_KUNIT(myproto_addr_channel);
 
-/**
- * myproto_addr_peer - check an address to connect or to send to
- * @addr: the address
- * @addr_len: its length in bytes
- * @channel: where to store the channel
- *
- * Nobody has channel 0: it is in an address that was not filled in.
- *
- * Context: Any.
- * Return: 0, -EINVAL when the channel is 0, or see myproto_addr_channel().
- */
+/* The same for an address to connect or send to, which cannot be channel 0. */
 int myproto_addr_peer(const struct sockaddr_unsized *addr, int addr_len,
 		      u32 *channel)
 {
@@ -136,7 +108,6 @@ int myproto_addr_peer(const struct sockaddr_unsized *addr, int addr_len,
 	return !err && *channel == MYPROTO_CHANNEL_ANY ? -EINVAL : err;
 }
 
-/* Insert @msk, with @bound set. Returns what the table says. */
 VISIBLE_IF_KUNIT int myproto_table_insert(struct myproto_sock *msk)
 {
 	const struct myproto_key key = {
@@ -150,8 +121,8 @@ VISIBLE_IF_KUNIT int myproto_table_insert(struct myproto_sock *msk)
 }
 EXPORT_SYMBOL_IF_KUNIT(myproto_table_insert);
 
-/* Insert @sk under @channel. Returns 0, -EEXIST when that is taken, -E2BIG when
- * the table is full, -ENOMEM, or -EINTR when the caller is being killed.
+/* Insert @sk with @channel. Returns 0, -EEXIST, -E2BIG when the table is full,
+ * -ENOMEM, or -EINTR on a fatal signal.
  */
 static int myproto_channel_insert(struct sock *sk, u32 channel)
 {
@@ -159,14 +130,14 @@ static int myproto_channel_insert(struct sock *sk, u32 channel)
 	struct myproto_sock *msk = myproto_sk(sk);
 	int err;
 
-	/* Others find it in the table under RCU. */
+	/* Lookups find the socket under RCU. */
 	sock_set_flag(sk, SOCK_RCU_FREE);
 	msk->bound = channel;
 	for (;;) {
 		err = myproto_table_insert(msk);
-		/* -EBUSY: the table is being rehashed. -ENOMEM: there was no
-		 * memory for GFP_ATOMIC. In both cases rhashtable's worker is
-		 * on it, and it allocates with GFP_KERNEL.
+		/* Wait for the worker of rhashtable. -EBUSY: it is rehashing
+		 * the table. -ENOMEM: a GFP_ATOMIC allocation failed, and the
+		 * worker uses GFP_KERNEL.
 		 */
 		if (err != -EBUSY &&
 		    (err != -ENOMEM || time_after(jiffies, deadline)))
@@ -186,9 +157,9 @@ static int myproto_channel_insert(struct sock *sk, u32 channel)
 	return 0;
 }
 
-/* Try every channel from @first to @last once, beginning at a random one so
- * that channels are hard to guess and rarely taken. Returns 0, -EEXIST when all
- * are taken, or see myproto_channel_insert().
+/* Try all channels from @first to @last. The first one is random, so that
+ * channels are hard to guess and collisions are rare. Returns 0, -EEXIST, or
+ * see myproto_channel_insert().
  */
 VISIBLE_IF_KUNIT
 int myproto_channel_insert_any(struct sock *sk, u32 first, u32 last)
@@ -216,13 +187,10 @@ EXPORT_SYMBOL_IF_KUNIT(myproto_channel_insert_any);
  * @sk: a socket without a channel
  * @channel: the channel, or MYPROTO_CHANNEL_ANY for any free one
  *
- * From here on the table points to @sk, without a reference, until
- * myproto_channel_unbind().
+ * The channel table holds no reference to @sk.
  *
  * Context: Process context, with the socket lock held. May sleep.
- * Return: 0, -EACCES when the channel is privileged and the caller is not,
- * -EADDRINUSE when it is taken, none is free or the table is full, -ENOMEM, or
- * -EINTR when the caller is being killed.
+ * Return: 0, -EACCES, -EADDRINUSE, -ENOMEM, or -EINTR on a fatal signal.
  */
 int myproto_channel_bind(struct sock *sk, u32 channel)
 {
@@ -243,14 +211,7 @@ int myproto_channel_bind(struct sock *sk, u32 channel)
 	return err == -EEXIST || err == -E2BIG ? -EADDRINUSE : err;
 }
 
-/**
- * myproto_channel_autobind - bind a socket that has no channel
- * @sk: the socket
- * @channel: see myproto_channel_bind()
- *
- * Context: Process context, with the socket lock held. May sleep.
- * Return: 0 when it has one already, or see myproto_channel_bind().
- */
+/* Bind @sk unless it has a channel. Caller holds the socket lock. */
 int myproto_channel_autobind(struct sock *sk, u32 channel)
 {
 	if (myproto_sk(sk)->channel)
@@ -265,8 +226,7 @@ int myproto_channel_autobind(struct sock *sk, u32 channel)
  * @channel: the channel
  *
  * Context: Any.
- * Return: the socket, with a reference for the caller, or NULL. It may be
- * closed at any time.
+ * Return: the socket with a reference, or NULL. It may be closed at any time.
  */
 struct sock *myproto_channel_lookup(const struct net *net, u32 channel)
 {
@@ -286,14 +246,7 @@ struct sock *myproto_channel_lookup(const struct net *net, u32 channel)
 }
 EXPORT_SYMBOL_GPL(myproto_channel_lookup);
 
-/**
- * myproto_channel_unbind - take a socket out of the table
- * @sk: a socket that is being closed, bound or not
- *
- * Lookups that have found @sk already keep it, others find it no more.
- *
- * Context: Process context, with no other user of @sk left.
- */
+/* Threads that have already found @sk keep their reference. */
 void myproto_channel_unbind(struct sock *sk)
 {
 	struct myproto_sock *msk = myproto_sk(sk);

@@ -16,33 +16,33 @@
 #include "myproto.h"
 #include "trace.h"
 
-/* The state of @sk, model: conn_state. While accept() at the other end connects
- * it, it still is connecting until it has its peer, which is set last.
+/* Returns the state of @sk, model: conn_state. A socket without a peer is still
+ * connecting, because accept() sets the state first and the peer last.
  */
 static int myproto_conn_state(const struct sock *sk)
 {
-	/* Whoever sees that a connect() has ended sees the error. */
+	/* Pairs with smp_store_release() in myproto_connect_end(). */
 	int state = smp_load_acquire(&sk->sk_state);
 
 	return state == TCP_ESTABLISHED && !myproto_peer(sk) ?
 	       TCP_SYN_SENT : state;
 }
 
-/* Make @sk an end of a connection, with a reference to the other end that it
- * keeps until it is closed.
- */
+/* Connect @sk to @peer. @sk holds a reference to @peer until it is closed. */
 static void myproto_establish(struct sock *sk, struct sock *peer)
 {
 	sock_hold(peer);
 	WRITE_ONCE(sk->sk_state, TCP_ESTABLISHED);
-	/* Who sees the peer sees the rest of it. */
+	/* Last: a reader that sees the peer also sees the state. Pairs with
+	 * myproto_is_seen() and myproto_get_info().
+	 */
 	rcu_assign_pointer(myproto_sk(sk)->peer, peer);
 }
 
-/* Whether connect() can go to @listener. Returns 0, -EINPROGRESS when the
- * backlog is full or others wait for a place already, -ECONNREFUSED when it
- * does not listen, and -ESTALE when it is being closed, so that another socket
- * may have its channel by now. Called with its queue lock held.
+/* Check whether @listener accepts a connect(). Returns 0, -EINPROGRESS when it
+ * has to wait for space in the backlog, -ECONNREFUSED, or -ESTALE when
+ * @listener is being closed and the caller has to look up the channel again.
+ * Caller holds the queue lock of @listener.
  */
 static int myproto_listener_state(const struct sock *listener)
 {
@@ -57,9 +57,8 @@ static int myproto_listener_state(const struct sock *listener)
 	return 0;
 }
 
-/* Connect @sk with @child and leave @child, with the caller's reference to it,
- * to @listener's accept(), model: conn_queue. Called with the queue lock of
- * @listener held.
+/* Connect @sk to @child and add @child, with the caller's reference, to the
+ * accept queue, model: conn_queue. Caller holds the queue lock of @listener.
  */
 static void myproto_queue_child(struct sock *sk, struct sock *child,
 				struct sock *listener)
@@ -67,14 +66,13 @@ static void myproto_queue_child(struct sock *sk, struct sock *child,
 	myproto_copy_peercred(sk, listener);
 	myproto_establish(child, sk);
 	myproto_establish(sk, child);
-	list_add_tail(&myproto_sk(child)->room_relay.entry,
+	list_add_tail(&myproto_sk(child)->peer_relay.entry,
 		      &myproto_sk(listener)->accept_queue);
 	sk_acceptq_added(listener);
 }
 
-/* Have @sk wait at @listener until there is a place for @child. Called with the
- * queue lock of @listener held, whose queue gets a reference to @sk, and the
- * caller's to @child.
+/* Let @sk wait for space in the backlog. Takes over the caller's reference to
+ * @child. Caller holds the queue lock of @listener.
  */
 static void myproto_queue_connecting(struct sock *sk, struct sock *child,
 				     struct sock *listener)
@@ -83,15 +81,13 @@ static void myproto_queue_connecting(struct sock *sk, struct sock *child,
 
 	sock_hold(sk);
 	msk->child = child;
-	list_add_tail(&msk->room_relay.entry,
+	list_add_tail(&msk->peer_relay.entry,
 		      &myproto_sk(listener)->connect_queue);
 	WRITE_ONCE(sk->sk_state, TCP_SYN_SENT);
 	WRITE_ONCE(msk->listener, listener);
 }
 
-/* Undo it, and return the child. Called with the queue lock of the listener
- * held.
- */
+/* Returns the child of @sk. Caller holds the queue lock of the listener. */
 static struct sock *myproto_dequeue_connecting(struct sock *sk)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
@@ -103,33 +99,33 @@ static struct sock *myproto_dequeue_connecting(struct sock *sk)
 	return child;
 }
 
-/* If @listener has a place, complete the connect() that has waited longest for
- * one, model: conn_admit. Returns the socket, with a reference, for
- * myproto_admitted(), or NULL. Called with the queue lock of @listener held.
+/* Complete the oldest waiting connect() if the backlog has space, model:
+ * conn_admit. Returns its socket for myproto_admitted(), with a reference, or
+ * NULL. Caller holds the queue lock of @listener.
  */
 static struct sock *myproto_admit_locked(struct sock *listener)
 {
 	struct myproto_sock *msk;
 
-	/* Of one that has been shut down, all are refused, in order. */
+	/* After shutdown(), myproto_refuse() ends each waiting connect(). */
 	if (sk_acceptq_is_full(listener) ||
 	    listener->sk_shutdown & RCV_SHUTDOWN)
 		return NULL;
 	msk = list_first_entry_or_null(&myproto_sk(listener)->connect_queue,
-				       struct myproto_sock, room_relay.entry);
+				       struct myproto_sock, peer_relay.entry);
 	if (!msk)
 		return NULL;
 
-	/* First, for it is a relay of the connected socket. */
-	list_del_init(&msk->room_relay.entry);
+	/* First: a connected socket uses peer_relay for poll(). */
+	list_del_init(&msk->peer_relay.entry);
 	myproto_queue_child(&msk->sk, msk->child, listener);
-	/* Whoever finds that it does not wait sees that it is connected. */
+	/* Last: shutdown() looks for a peer if no connect() is waiting. */
 	myproto_dequeue_connecting(&msk->sk);
 	return &msk->sk;
 }
 
-/* Tell both sides that @sk, if it is not NULL, has been connected, model:
- * conn_admitted.
+/* Wake both sides after @sk was connected, model: conn_admitted. Consumes the
+ * reference to @sk, which may be NULL.
  */
 static void myproto_admitted(struct sock *listener, struct sock *sk)
 {
@@ -142,9 +138,7 @@ static void myproto_admitted(struct sock *listener, struct sock *sk)
 	sock_put(sk);
 }
 
-/* If @listener has a place, give it to the connect() that has waited longest
- * for one. Returns whether there was one.
- */
+/* Returns whether a waiting connect() was completed. */
 static bool myproto_admit(struct sock *listener)
 {
 	struct sock *sk;
@@ -156,16 +150,6 @@ static bool myproto_admit(struct sock *listener)
 	return sk;
 }
 
-/**
- * myproto_listen - listen(2)
- * @sock: a socket that is not connected; if unbound, it gets
- *	MYPROTO_CHANNEL_DEFAULT
- * @backlog: when more connections than that wait for accept(), connect() waits
- *
- * Context: Process context. May sleep.
- * Return: 0, -EINVAL when the socket is connected or connecting, what bind()
- * says, or -ENOMEM.
- */
 int myproto_listen(struct socket *sock, int backlog)
 {
 	struct sock *sk = sock->sk;
@@ -181,7 +165,7 @@ int myproto_listen(struct socket *sock, int backlog)
 	if (err)
 		goto out;
 
-	/* For those who connect */
+	/* Each client gets a copy as its SO_PEERCRED. */
 	err = myproto_set_peercred(sk);
 	if (err)
 		goto out;
@@ -199,7 +183,7 @@ int myproto_listen(struct socket *sock, int backlog)
 	WRITE_ONCE(sk->sk_state, TCP_LISTEN);
 	spin_unlock(&sk->sk_receive_queue.lock);
 
-	/* The backlog may be longer than it was. */
+	/* The new backlog may have space for waiting connect() calls. */
 	while (myproto_admit(sk))
 		cond_resched();
 out:
@@ -208,26 +192,25 @@ out:
 	return err;
 }
 
-/* End a connect() that waits: @sk is as it was before, with @err to tell,
- * model: conn_end. Returns the child, for myproto_connect_ended(). Called with
- * the queue lock of the listener held.
+/* End a waiting connect() with @err, model: conn_end. Returns the child for
+ * myproto_connect_ended(). Caller holds the queue lock of the listener.
  */
 static struct sock *myproto_connect_end(struct sock *sk, int err)
 {
 	struct sock *child;
 
-	list_del_init(&myproto_sk(sk)->room_relay.entry);
+	list_del_init(&myproto_sk(sk)->peer_relay.entry);
 	child = myproto_dequeue_connecting(sk);
 	WRITE_ONCE(sk->sk_err, err);
-	/* Last: from here on connect() and listen() may begin anew. Pairs with
+	/* Last: a new connect() or listen() may start now. Pairs with
 	 * smp_load_acquire() in myproto_conn_state().
 	 */
 	smp_store_release(&sk->sk_state, TCP_CLOSE);
 	return child;
 }
 
-/* Tell @sk that its connect() has ended, and give up what the queue had,
- * model: conn_ended.
+/* Report the end of a connect(), and release @child and the reference of the
+ * connect queue to @sk, model: conn_ended.
  */
 static void myproto_connect_ended(struct sock *sk, struct sock *child)
 {
@@ -236,7 +219,7 @@ static void myproto_connect_ended(struct sock *sk, struct sock *child)
 	sock_put(sk);
 }
 
-/* End every connect() that waits at @listener, unless it listens again, model:
+/* Refuse waiting connect() calls unless @listener listens again, model:
  * conn_refuse.
  */
 static void myproto_refuse(struct sock *listener)
@@ -248,7 +231,7 @@ static void myproto_refuse(struct sock *listener)
 	do {
 		spin_lock(&listener->sk_receive_queue.lock);
 		msk = list_first_entry_or_null(queue, struct myproto_sock,
-					       room_relay.entry);
+					       peer_relay.entry);
 		if (msk && myproto_listener_state(listener) == -EINPROGRESS)
 			msk = NULL;
 		if (msk)
@@ -260,16 +243,15 @@ static void myproto_refuse(struct sock *listener)
 	} while (msk);
 }
 
-/* End the connect() of @sk if it waits, with @err to tell, model: conn_cancel.
- * Returns whether it did. If not, it has been completed or refused, or there is
- * none.
+/* End the connect() of @sk with @err if it is waiting, model: conn_cancel.
+ * Returns false if it was not, or if it has been completed or refused.
  */
 static bool myproto_connect_cancel(struct sock *sk, int err)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 	struct sock *listener, *child = NULL;
 
-	/* It is freed by RCU, and no connect() waits there any more by then. */
+	/* The listener is freed by RCU, and has no waiting connect() then. */
 	rcu_read_lock();
 	/* Pairs with smp_store_release() in myproto_dequeue_connecting(). */
 	listener = smp_load_acquire(&msk->listener);
@@ -286,10 +268,9 @@ static bool myproto_connect_cancel(struct sock *sk, int err)
 	return child;
 }
 
-/* Whether @sk may be connected with @child, which was made for @listener: now,
- * or with -EINPROGRESS when there is a place. If so, they are labelled. Returns
- * see myproto_listener_state(), or what a security module says. Called with the
- * queue lock of @listener held.
+/* Check whether @sk can connect, and let security modules label @sk and @child.
+ * Returns an error of a security module, or see myproto_listener_state().
+ * Caller holds the queue lock of @listener.
  */
 static int myproto_may_connect(struct sock *sk, struct sock *listener,
 			       struct sock *child)
@@ -300,23 +281,22 @@ static int myproto_may_connect(struct sock *sk, struct sock *listener,
 		return state;
 
 	err = security_sock_local_connect(sk, listener, child);
-	/* What makes connect() try again or wait is not for a module to say. */
+	/* A security module must not make connect() retry or wait. */
 	if (err == -ESTALE || err == -EINPROGRESS || err == -EALREADY)
 		return -EACCES;
 	return err ? : state;
 }
 
-/* Make the other end for @sk, with the options that @listener has now, and
- * connect them, or have @sk wait for a place in the backlog. Called with the
- * socket lock of @sk held. Returns 0, -EINPROGRESS, -ENOMEM, or see
- * myproto_may_connect().
+/* Create the other end for accept(), and connect or wait for space in the
+ * backlog. Returns -ENOMEM, or see myproto_may_connect(). Caller holds the
+ * socket lock of @sk.
  */
 static int myproto_connect_listener(struct sock *sk, struct sock *listener)
 {
 	struct sock *child;
 	int err;
 
-	/* What does not listen must not be cloned. The rest is seen below. */
+	/* Only a listener can be cloned. Checked again under the lock. */
 	if (READ_ONCE(listener->sk_state) != TCP_LISTEN)
 		return sock_flag(listener, SOCK_DEAD) ? -ESTALE : -ECONNREFUSED;
 
@@ -344,9 +324,7 @@ out:
 	return err;
 }
 
-/* Begin to connect @sk to @channel. Called with the socket lock held. Returns
- * see myproto_connect().
- */
+/* Start to connect @sk to @channel. Caller holds the socket lock. */
 static int myproto_connect_begin(struct sock *sk, u32 channel)
 {
 	struct sock *listener;
@@ -367,13 +345,13 @@ static int myproto_connect_begin(struct sock *sk, u32 channel)
 		sock_put(listener);
 	} while (err == -ESTALE);
 	if (!err)
-		/* To poll() it looks different now. */
+		/* The events of poll() have changed. */
 		sk->sk_state_change(sk);
 	return err;
 }
 
-/* Sleep while @sk is connecting. The socket lock is dropped for that. Returns
- * 0, @err when @timeo is over, what a signal gives, or how it has ended.
+/* Wait while @sk is connecting, without the socket lock. Returns 0, @err when
+ * @timeo is over, sock_intr_errno(), or the error of the connect().
  */
 static int myproto_connect_wait(struct sock *sk, long timeo, int err)
 {
@@ -381,7 +359,9 @@ static int myproto_connect_wait(struct sock *sk, long timeo, int err)
 
 	/* model: conn_register, conn_check, conn_sleep */
 	add_wait_queue(sk_sleep(sk), &wait);
-	/* Pairs with skwq_has_sleeper() of who connects it, or ends this. */
+	/* Pairs with skwq_has_sleeper() in sock_def_wakeup() and
+	 * sock_def_error_report().
+	 */
 	smp_mb();
 	while (myproto_conn_state(sk) == TCP_SYN_SENT && timeo &&
 	       !signal_pending(current)) {
@@ -398,33 +378,14 @@ static int myproto_connect_wait(struct sock *sk, long timeo, int err)
 	case TCP_ESTABLISHED:
 		return 0;
 	default:
-		/* Somebody else may have been told. */
+		/* Another caller may have read the error. */
 		return sock_error(sk) ? : -ECONNABORTED;
 	}
 }
 
-/**
- * myproto_connect - connect(2)
- * @sock: a socket that is neither connected nor listening; if unbound, it gets
- *	a free channel
- * @addr: whom to connect to
- * @addr_len: length of @addr in bytes
- * @flags: O_NONBLOCK, not to wait for a place in the backlog
- *
- * The other end is made here and waits, connected, for accept(): where there is
- * a place in the backlog, a connection is up as soon as connect() returns.
- * Otherwise the socket is connecting, in line with others, until accept() or
- * listen() makes a place. poll() and SO_ERROR tell how it has ended, and so
- * does the next call, once: 0 when it is connected.
- *
- * Context: Process context. May sleep.
- * Return: 0, -EINVAL or -EAFNOSUPPORT when the address is not valid, -EINVAL
- * when the socket listens, -EISCONN when it is connected, -ECONNREFUSED when
- * nobody listens there, or does no longer, -EPROTOTYPE when it is a socket of
- * another type, -EINPROGRESS when the backlog is full and there is no time
- * left, -EALREADY instead when it was connecting before, what a signal gives,
- * after which it goes on, -ECONNRESET or -ECONNABORTED when shutdown() or
- * SOCK_DESTROY has ended it, what bind() or a security module says, or -ENOMEM.
+/* A connection is up as soon as there is space in the backlog, before accept().
+ * Until then the socket is connecting. poll() and SO_ERROR report the result,
+ * and so does the next connect(), which returns 0 once.
  */
 int myproto_connect(struct socket *sock, struct sockaddr_unsized *addr,
 		    int addr_len, int flags)
@@ -434,7 +395,7 @@ int myproto_connect(struct socket *sock, struct sockaddr_unsized *addr,
 	long timeo;
 	int err;
 
-	/* There is no way back from a connection. */
+	/* connect() cannot end a connection. */
 	err = -EINVAL;
 	if (addr_len >= (int)sizeof(addr->sa_family) &&
 	    addr->sa_family == AF_UNSPEC)
@@ -474,9 +435,7 @@ out:
 	return err;
 }
 
-/* Take the connection that has waited longest, with the queue's reference,
- * model: accept_take.
- */
+/* Dequeue the oldest connection, with its reference, model: accept_take. */
 static struct sock *myproto_dequeue_child(struct sock *sk)
 {
 	struct myproto_sock *msk = myproto_sk(sk), *child = NULL;
@@ -487,9 +446,9 @@ static struct sock *myproto_dequeue_child(struct sock *sk)
 	if (READ_ONCE(sk->sk_state) == TCP_LISTEN)
 		child = list_first_entry_or_null(&msk->accept_queue,
 						 struct myproto_sock,
-						 room_relay.entry);
+						 peer_relay.entry);
 	if (child) {
-		list_del_init(&child->room_relay.entry);
+		list_del_init(&child->peer_relay.entry);
 		sk_acceptq_removed(sk);
 		admitted = myproto_admit_locked(sk);
 	} else if (READ_ONCE(sk->sk_state) != TCP_LISTEN ||
@@ -528,16 +487,6 @@ static struct sock *myproto_wait_child(struct sock *sk, long timeo)
 	return child;
 }
 
-/**
- * myproto_accept - accept(2)
- * @sock: a listening socket
- * @newsock: gets the connection that has waited longest
- * @arg: flags, of which O_NONBLOCK matters
- *
- * Context: Process context. May sleep.
- * Return: 0, -EINVAL when @sock does not listen (any more), -EAGAIN when none
- * waits, or what a signal gives.
- */
 int myproto_accept(struct socket *sock, struct socket *newsock,
 		   struct proto_accept_arg *arg)
 {
@@ -555,9 +504,9 @@ int myproto_accept(struct socket *sock, struct socket *newsock,
 		return err;
 	}
 
-	/* From here on who accepted it pays for what it is sent. */
+	/* From now on, the memory cgroup of this process is charged. */
 	mem_cgroup_sk_alloc(child);
-	/* Pairs with smp_load_acquire() in myproto_charge_begin(). */
+	/* Pairs with smp_load_acquire() in __myproto_charge_begin(). */
 	smp_wmb();
 	sock_graft(child, newsock);
 	newsock->state = SS_CONNECTED;
@@ -567,15 +516,6 @@ int myproto_accept(struct socket *sock, struct socket *newsock,
 	return 0;
 }
 
-/**
- * myproto_socketpair - socketpair(2)
- * @sock1: a new socket
- * @sock2: another of the same type, to be connected or associated with it; both
- *	stay without a channel
- *
- * Context: Process context, before anybody else has the sockets.
- * Return: 0 or -ENOMEM.
- */
 int myproto_socketpair(struct socket *sock1, struct socket *sock2)
 {
 	int err;
@@ -593,30 +533,27 @@ int myproto_socketpair(struct socket *sock1, struct socket *sock2)
 	return 0;
 }
 
-/* Shut @sk down in the directions of @mask, with @err left for the next call
- * if it is not 0.
- */
+/* Shut down @mask of @sk, and set sk_err to @err if that is not 0. */
 static void myproto_set_shutdown(struct sock *sk, u8 mask, int err)
 {
 	spin_lock(&sk->sk_receive_queue.lock);
 	WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown | mask);
-	/* Of an abort both ends have been told. */
+	/* An abort has set the errors of both ends. */
 	if (err && !myproto_sk(sk)->aborted)
 		WRITE_ONCE(sk->sk_err, err);
 	spin_unlock(&sk->sk_receive_queue.lock);
 }
 
-/* Wake whoever waits for room at @sk, which takes no more. */
+/* Wake all threads that wait for space at @sk. */
 static void myproto_wake_room_all(struct sock *sk)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 
-	/* Pairs with the barriers of who waits, see myproto_wake_room(). */
-	if (wq_has_sleeper(&msk->room_wait))
-		wake_up_interruptible_all(&msk->room_wait);
+	/* Pairs with myproto_sleep_room() and myproto_relay_add(). */
+	if (wq_has_sleeper(&msk->peer_wait))
+		wake_up_interruptible_all(&msk->peer_wait);
 }
 
-/* Wake whoever waits at @sk, which has been shut down, and for room there. */
 static void myproto_wake_shutdown(struct sock *sk)
 {
 	u8 mask = READ_ONCE(sk->sk_shutdown);
@@ -629,17 +566,8 @@ static void myproto_wake_shutdown(struct sock *sk)
 		sk_wake_async(sk, SOCK_WAKE_WAITD, POLL_IN);
 }
 
-/**
- * myproto_shutdown - shutdown(2)
- * @sock: a connected socket, one of type SOCK_DGRAM, or a listening one, which
- *	then refuses new connections while those that wait can still be accepted
- * @how: SHUT_RD, SHUT_WR or SHUT_RDWR
- *
- * What is shut for reading at one end of a connection is shut for writing at
- * the other.
- *
- * Context: Process context. May sleep.
- * Return: 0, -EINVAL when @how is none of the three, or -ENOTCONN.
+/* After shutdown(), a listening socket refuses new connections. Connections in
+ * its accept queue can still be accepted.
  */
 int myproto_shutdown(struct socket *sock, int how)
 {
@@ -652,21 +580,19 @@ int myproto_shutdown(struct socket *sock, int how)
 		goto out;
 	}
 
-	/* SHUT_RD, SHUT_WR, SHUT_RDWR to RCV_SHUTDOWN, SEND_SHUTDOWN, both */
+	/* Convert SHUT_* to RCV_SHUTDOWN and SEND_SHUTDOWN. */
 	mask = how + 1;
 	peer_mask = (mask & RCV_SHUTDOWN ? SEND_SHUTDOWN : 0) |
 		    (mask & SEND_SHUTDOWN ? RCV_SHUTDOWN : 0);
 
-	/* Without the socket lock: a reader that is to end may hold it while it
-	 * sleeps in a page fault.
-	 */
+	/* No socket lock: a reader may hold it during a page fault. */
 	if (sk->sk_type != SOCK_DGRAM)
 		peer = myproto_peer(sk);
 	if (!peer && sk->sk_type != SOCK_DGRAM &&
 	    READ_ONCE(sk->sk_state) != TCP_LISTEN) {
 		if (myproto_connect_cancel(sk, ECONNRESET))
 			goto out;
-		/* It may have been connected just now. */
+		/* It may have been connected meanwhile. */
 		peer = myproto_peer(sk);
 		if (!peer) {
 			err = -ENOTCONN;
@@ -674,8 +600,8 @@ int myproto_shutdown(struct socket *sock, int how)
 		}
 	}
 
-	/* Both before anybody is woken: who sends looks at what the receiver
-	 * says, and sleeps at his own end.
+	/* Set both before any wake-up: a sender sleeps at its own end, but
+	 * checks the state of the receiver.
 	 */
 	myproto_set_shutdown(sk, mask, 0);
 	if (peer)
@@ -690,9 +616,7 @@ out:
 	return err;
 }
 
-/* Drop what was sent to @sk, where sending has come to an end, and has not been
- * read, for @reason. Returns whether there was any.
- */
+/* Drop all unread data of @sk after shutdown. Returns whether there was any. */
 static bool myproto_purge(struct sock *sk, enum skb_drop_reason reason)
 {
 	struct sk_buff_head *read = &sk->sk_write_queue;
@@ -702,7 +626,7 @@ static bool myproto_purge(struct sock *sk, enum skb_drop_reason reason)
 
 	spin_lock(&sk->sk_receive_queue.lock);
 	skb_queue_splice_tail_init(&sk->sk_receive_queue, read);
-	/* There are messages without a byte, and bytes outside the queue. */
+	/* Messages can be empty, and small data is not in an skb. */
 	len = myproto_inq(sk);
 	unread = len || !skb_queue_empty(read);
 	/* Pairs with smp_load_acquire() in myproto_inq(). */
@@ -715,20 +639,17 @@ static bool myproto_purge(struct sock *sk, enum skb_drop_reason reason)
 	return unread;
 }
 
-/* Close connections that nobody has accepted and nobody will any more. */
 static void myproto_close_children(struct list_head *children)
 {
 	struct myproto_sock *child, *next;
 
-	list_for_each_entry_safe(child, next, children, room_relay.entry) {
-		list_del_init(&child->room_relay.entry);
+	list_for_each_entry_safe(child, next, children, peer_relay.entry) {
+		list_del_init(&child->peer_relay.entry);
 		myproto_close(&child->sk, true);
-		/* There are as many as the backlog allowed. */
 		cond_resched();
 	}
 }
 
-/* Give up the peer of @sk, which is being closed. */
 static void myproto_close_peer(struct sock *sk, bool reset)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
@@ -741,7 +662,7 @@ static void myproto_close_peer(struct sock *sk, bool reset)
 	if (!peer)
 		return;
 
-	myproto_relay_del(&msk->room_relay, peer);
+	myproto_relay_del(&msk->peer_relay, peer);
 	if (sk->sk_type != SOCK_DGRAM) {
 		myproto_set_shutdown(peer, SHUTDOWN_MASK,
 				     reset ? ECONNRESET : 0);
@@ -751,16 +672,10 @@ static void myproto_close_peer(struct sock *sk, bool reset)
 }
 
 /**
- * myproto_close - end a socket
- * @sk: the socket, which nobody can get at any more except through a reference
- *	that one of the tables or its peer gave them
- * @reset: nobody has accepted it, and the peer shall see ECONNRESET, as it does
- *	when there is unread data
- *
- * Gives up the reference to the peer, ends the connections that nobody has
- * accepted, and consumes the caller's reference to @sk.
- *
- * Context: Process context. May sleep.
+ * myproto_close - close a socket
+ * @sk: the socket; consumes the caller's reference
+ * @reset: the peer gets ECONNRESET even if there is no unread data, because
+ *	@sk was never accepted
  */
 void myproto_close(struct sock *sk, bool reset)
 {
@@ -770,16 +685,14 @@ void myproto_close(struct sock *sk, bool reset)
 	bool listens;
 
 	trace_myproto_release(sk);
-	/* First, so that who meets it on a walk finds it complete. */
+	/* First: sock_diag and /proc must see a complete socket. */
 	myproto_sockets_del(sk);
-	/* In this order: who finds the socket dead can be sure that the table
-	 * does not have it any more.
-	 */
+	/* Before sock_orphan(): on SOCK_DEAD, connect() repeats the lookup. */
 	myproto_channel_unbind(sk);
 	sock_orphan(sk);
 	sock_prot_inuse_add(sock_net(sk), sk->sk_prot, -1);
 
-	/* Before anything that accept() of the listener would find changed */
+	/* After this, accept() cannot connect @sk any more. */
 	myproto_connect_cancel(sk, 0);
 
 	spin_lock(&sk->sk_receive_queue.lock);
@@ -791,19 +704,19 @@ void myproto_close(struct sock *sk, bool reset)
 	spin_unlock(&sk->sk_receive_queue.lock);
 
 	myproto_close_children(&children);
-	/* Nobody is added to it any more. */
+	/* Without the lock: no connect() is added any more. */
 	if (listens && !list_empty(&msk->connect_queue))
 		myproto_refuse(sk);
 	if (reset)
 		SKB_DR_SET(reason, SOCKET_UNACCEPTED);
 	reset |= myproto_purge(sk, reason);
 	myproto_close_peer(sk, reset);
-	/* Last, so that who is woken sees all that there is to see. */
+	/* Last: woken threads must see the final state. */
 	myproto_wake_room_all(sk);
 	sock_put(sk);
 }
 
-/* Called with the queue lock of @sk held. */
+/* Caller holds the queue lock of @sk. */
 static void myproto_set_aborted(struct sock *sk, int err)
 {
 	myproto_sk(sk)->aborted = true;
@@ -812,18 +725,13 @@ static void myproto_set_aborted(struct sock *sk, int err)
 }
 
 /**
- * myproto_abort - end what a socket does, on behalf of somebody else
- * @sk: the socket, which may be closed meanwhile
- * @err: the error that it shall see
+ * myproto_abort - shut down a socket for SOCK_DESTROY
+ * @sk: the socket, which may be closed at the same time
+ * @err: the error for @sk; the peer of a connection gets ECONNRESET
  *
- * It is shut down in both directions, and so is its peer, which sees
- * ECONNRESET, unless it is SOCK_DGRAM. Of one that listens the connections that
- * nobody has accepted are ended. What it has been sent can still be read. Its
- * channel it keeps until it is closed.
+ * Received data can still be read, and the socket stays bound.
  *
- * Context: Process context, with a reference to @sk held. May sleep.
- * Return: 0, or -ENOENT when there is nothing to end: it or its peer has been
- * ended before, or it is not SOCK_DGRAM and neither connected nor listening.
+ * Return: 0, or -ENOENT when there is nothing to abort.
  */
 int myproto_abort(struct sock *sk, int err)
 {
@@ -833,7 +741,7 @@ int myproto_abort(struct sock *sk, int err)
 	LIST_HEAD(children);
 	bool listens;
 
-	/* Without the socket lock, as in myproto_shutdown() */
+	/* No socket lock, as in myproto_shutdown(). */
 	if (myproto_connect_cancel(sk, err))
 		return 0;
 	spin_lock(&sk->sk_receive_queue.lock);
@@ -845,7 +753,7 @@ int myproto_abort(struct sock *sk, int err)
 		return -ENOENT;
 	}
 	myproto_set_aborted(sk, err);
-	/* Or it is gone when @sk is closed. */
+	/* Otherwise close() of @sk could free the peer. */
 	if (peer)
 		sock_hold(peer);
 	listens = READ_ONCE(sk->sk_state) == TCP_LISTEN;
@@ -854,10 +762,10 @@ int myproto_abort(struct sock *sk, int err)
 	WRITE_ONCE(sk->sk_ack_backlog, 0);
 	spin_unlock(&sk->sk_receive_queue.lock);
 
-	/* Both before anybody is woken, as in myproto_shutdown(). */
+	/* Set both before any wake-up, as in myproto_shutdown(). */
 	if (peer) {
 		spin_lock(&peer->sk_receive_queue.lock);
-		/* Unless it is aborted as well, at this moment */
+		/* The peer may be aborted at the same time. */
 		if (!myproto_sk(peer)->aborted)
 			myproto_set_aborted(peer, ECONNRESET);
 		spin_unlock(&peer->sk_receive_queue.lock);
@@ -874,15 +782,6 @@ int myproto_abort(struct sock *sk, int err)
 	return 0;
 }
 
-/**
- * myproto_poll - poll(2), select(2) and epoll
- * @file: the socket's file
- * @sock: the socket
- * @wait: whom to wake
- *
- * Context: Process context.
- * Return: the events that are there; EPOLLOUT only if it was asked for.
- */
 __poll_t myproto_poll(struct file *file, struct socket *sock,
 		      struct poll_table_struct *wait)
 {
@@ -898,7 +797,7 @@ __poll_t myproto_poll(struct file *file, struct socket *sock,
 		state = myproto_conn_state(sk);
 
 	shutdown = READ_ONCE(sk->sk_shutdown);
-	/* Until the state says that connecting has ended, it has no event. */
+	/* No EPOLLERR before the state shows that connect() has ended. */
 	if (state != TCP_SYN_SENT && READ_ONCE(sk->sk_err))
 		mask |= EPOLLERR;
 	if (shutdown & RCV_SHUTDOWN)
@@ -917,7 +816,7 @@ __poll_t myproto_poll(struct file *file, struct socket *sock,
 	case TCP_ESTABLISHED:
 		if (myproto_readable(sk))
 			mask |= EPOLLIN | EPOLLRDNORM;
-		/* To ask for room has a price, so only for who wants to know */
+		/* The check may take locks, so only on request. */
 		if (poll_requested_events(wait) & (EPOLLOUT | EPOLLWRNORM) &&
 		    myproto_writable(sk))
 			mask |= EPOLLOUT | EPOLLWRNORM;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* AF_MYPROTO: who is at the other end, who sent what, and control messages */
+/* AF_MYPROTO: peer credentials, credentials of senders, and control messages */
 
 #include <linux/cred.h>
 #include <linux/net.h>
@@ -13,7 +13,7 @@
 
 #include "myproto.h"
 
-/* Replace what SO_PEERCRED says of @sk. Consumes @pid and @cred. */
+/* Set SO_PEERCRED of @sk. Consumes @pid and @cred. */
 static void myproto_swap_peercred(struct sock *sk, struct pid *pid,
 				  const struct cred *cred)
 {
@@ -26,14 +26,8 @@ static void myproto_swap_peercred(struct sock *sk, struct pid *pid,
 	put_cred(cred);
 }
 
-/**
- * myproto_set_peercred - the peer of a socket is the current process
- * @sk: a socket whose peer that is, or one that listens, for those who connect
- *
- * SO_PEERPIDFD works when the process is gone, too.
- *
- * Context: Process context. May sleep.
- * Return: 0 or -ENOMEM.
+/* Set SO_PEERCRED of @sk to the current process. The pid is registered so that
+ * SO_PEERPIDFD works after the process has exited. Returns 0 or -ENOMEM.
  */
 int myproto_set_peercred(struct sock *sk)
 {
@@ -45,13 +39,7 @@ int myproto_set_peercred(struct sock *sk)
 	return err;
 }
 
-/**
- * myproto_copy_peercred - the peer of a socket is the same as another's
- * @sk: the socket
- * @from: the other one, which may change meanwhile
- *
- * Context: Any in which @sk's old peer may be given up.
- */
+/* Copy SO_PEERCRED of @from, which may change at the same time, to @sk. */
 void myproto_copy_peercred(struct sock *sk, struct sock *from)
 {
 	const struct cred *cred;
@@ -65,16 +53,7 @@ void myproto_copy_peercred(struct sock *sk, struct sock *from)
 	myproto_swap_peercred(sk, pid, cred);
 }
 
-/**
- * __myproto_scm_send - look at the control messages of a send
- * @sock: the sender
- * @peer: the receiver
- * @msg: what is sent
- * @scm: see myproto_scm_send()
- *
- * Context: Process context. May sleep.
- * Return: see myproto_scm_send().
- */
+/* myproto_scm_send() for a send with control messages */
 int __myproto_scm_send(struct socket *sock, const struct sock *peer,
 		       struct msghdr *msg, struct scm_cookie **scm)
 {
@@ -92,7 +71,6 @@ int __myproto_scm_send(struct socket *sock, const struct sock *peer,
 	return err;
 }
 
-/* The label of what @sk sends. */
 static u32 myproto_secid(const struct sock *sk)
 {
 	u32 secid = 0;
@@ -103,18 +81,16 @@ static u32 myproto_secid(const struct sock *sk)
 }
 
 /**
- * myproto_send_cred - which credentials go with what is sent now
+ * myproto_send_cred - get the credentials to attach to data
  * @sk: the sender
  * @peer: the receiver
- * @scm: what the sender names, or NULL
+ * @scm: the credentials that the sender specifies, or NULL
  *
- * To be asked right before the data is queued. Under the queue lock the caller
- * looks at myproto_wants_cred() again: @peer may just have asked for them. The
- * label is always that of @sk, whatever @scm says.
+ * The caller has to check myproto_wants_cred() again under the queue lock,
+ * because @peer may set SO_PASSCRED meanwhile. The label is always that of @sk.
  *
- * Context: Process context. May sleep, in a security module.
- * Return: the credentials, without a reference, which are @scm's or the
- * caller's as long as these are; or all 0 if @peer is not to be told.
+ * Context: Process context. Security modules may sleep.
+ * Return: the credentials, without a reference, or all 0 if not wanted.
  */
 struct myproto_cred myproto_send_cred(const struct sock *sk,
 				      const struct sock *peer,
@@ -135,12 +111,7 @@ struct myproto_cred myproto_send_cred(const struct sock *sk,
 	return cred;
 }
 
-/**
- * myproto_skb_destruct - give up what goes with data
- * @skb: the data, which has credentials or files
- *
- * Context: Any.
- */
+/* Destructor of an skb with credentials or files */
 void myproto_skb_destruct(struct sk_buff *skb)
 {
 	put_pid(MYPROTO_CB(skb)->cred.pid);
@@ -148,13 +119,7 @@ void myproto_skb_destruct(struct sk_buff *skb)
 		myproto_rights_close(skb);
 }
 
-/**
- * myproto_skb_set_cred - put credentials on data that has none
- * @skb: the data, which takes a reference of its own
- * @cred: the credentials, see myproto_send_cred(), of a process
- *
- * Context: Any.
- */
+/* Attach @cred to an skb without credentials. Takes a reference to the pid. */
 void myproto_skb_set_cred(struct sk_buff *skb, const struct myproto_cred *cred)
 {
 	struct myproto_cb *cb = MYPROTO_CB(skb);
@@ -167,14 +132,12 @@ void myproto_skb_set_cred(struct sk_buff *skb, const struct myproto_cred *cred)
 }
 
 /**
- * myproto_scm_recv - tell a reader who sent the data, and when
+ * myproto_scm_recv - pass control messages to a reader
  * @sock: the receiver
- * @msg: where to put the control messages
+ * @msg: the reader's message
  * @skb: the data, or the first of it
- * @fpl: the files that came with it, or NULL; are the reader's then, or closed
+ * @fpl: the files that came with it, or NULL; consumed
  * @flags: as given to recvmsg(2)
- *
- * Context: Process context. May sleep.
  */
 void myproto_scm_recv(struct socket *sock, struct msghdr *msg,
 		      struct sk_buff *skb, struct scm_fp_list *fpl, int flags)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* AF_MYPROTO: sock_diag, by which ss and others see and end sockets */
+/* AF_MYPROTO: sock_diag, to list and destroy sockets, for example with ss */
 
 #include <linux/err.h>
 #include <linux/errno.h>
@@ -26,11 +26,11 @@
 #define MDIAG_STATES	(BIT(TCP_CLOSE) | BIT(TCP_LISTEN) | \
 			 BIT(TCP_SYN_SENT) | BIT(TCP_ESTABLISHED))
 
-/* Of these NLM_F_DUMP is two, which mean nothing one by one. */
+/* NLM_F_DUMP has two bits, which are valid only together. */
 #define MDIAG_FLAGS	(NLM_F_REQUEST | NLM_F_ACK | NLM_F_DUMP)
 
-/* Check what is the same for all requests. What has no meaning must be 0, so
- * that it can get one later: requests have no attributes yet.
+/* Check what all requests have in common. Unused fields must be 0 and there
+ * must be no attributes, so that both can get a meaning later.
  */
 static int myproto_diag_check(const struct nlmsghdr *nlh)
 {
@@ -52,7 +52,7 @@ static int myproto_diag_check(const struct nlmsghdr *nlh)
 	return 0;
 }
 
-/* No socket has the cookie 0, and INET_DIAG_NOCOOKIE is what others take. */
+/* Any cookie: 0, which no socket has, or the value of INET_DIAG_NOCOOKIE */
 static bool myproto_diag_any_cookie(const struct myproto_diag_req *req)
 {
 	const u32 *cookie = req->mdiag_cookie;
@@ -61,8 +61,8 @@ static bool myproto_diag_any_cookie(const struct myproto_diag_req *req)
 	       (!cookie[0] || cookie[0] == MYPROTO_DIAG_NOCOOKIE);
 }
 
-/* Unlike sock_diag_check_cookie() this gives no cookies to sockets: who asks
- * for one has been told that the socket has it.
+/* Unlike sock_diag_check_cookie(), this generates no cookie: a socket whose
+ * cookie is known to user space already has one.
  */
 static bool myproto_diag_has_cookie(const struct sock *sk, const u32 *cookie)
 {
@@ -77,7 +77,7 @@ static int myproto_diag_put_peer(struct sk_buff *skb,
 {
 	int err;
 
-	/* Where it is connecting to there is no peer yet. */
+	/* A connecting socket has no peer yet, but the channel of one. */
 	if (!info->has_peer && info->state != TCP_SYN_SENT)
 		return 0;
 	err = nla_put_u32(skb, MYPROTO_DIAG_PEER_CHANNEL, info->peer_channel);
@@ -89,7 +89,7 @@ static int myproto_diag_put_peer(struct sk_buff *skb,
 		       sizeof(info->peer_cookie), info->peer_cookie);
 }
 
-/* Add what was asked for by mdiag_show to the message about @sk. */
+/* Add the attributes that mdiag_show selects. */
 static int myproto_diag_put(struct sock *sk, struct sk_buff *skb, u32 show,
 			    struct user_namespace *user_ns,
 			    const struct myproto_info *info)
@@ -110,8 +110,8 @@ static int myproto_diag_put(struct sock *sk, struct sk_buff *skb, u32 show,
 	return 0;
 }
 
-/* Add a message about @sk, of which @info tells, to @skb, the answer to the
- * request @nlh in @in_skb. Returns 0, or -EMSGSIZE when there is no room.
+/* Add a message about @sk to @skb, the reply to the request @nlh in @in_skb.
+ * Returns 0, or -EMSGSIZE when there is no space.
  */
 static int myproto_diag_fill(struct sock *sk, const struct myproto_info *info,
 			     struct sk_buff *skb, const struct sk_buff *in_skb,
@@ -145,13 +145,13 @@ static int myproto_diag_fill(struct sock *sk, const struct myproto_info *info,
 	return 0;
 }
 
-/* Where a dump has got to, between two messages */
+/* Position of a dump between two messages */
 struct myproto_diag_ctx {
 	loff_t	pos;
 };
 
-/* Whether @sk is wanted. What can change is looked at in @info, which is what
- * will be told.
+/* Whether @sk matches @req. Values that can change are compared in @info, which
+ * is what will be reported.
  */
 static bool myproto_diag_match(const struct sock *sk,
 			       const struct myproto_info *info,
@@ -178,13 +178,13 @@ static int myproto_diag_dump(struct sk_buff *skb, struct netlink_callback *cb)
 		myproto_get_info(sk, &info, false);
 		if (!myproto_diag_match(sk, &info, req))
 			continue;
-		/* Only the peer of a socket that is told of gets a cookie. */
+		/* Generate a cookie only for the peer of a reported socket. */
 		if (peer) {
 			myproto_get_info(sk, &info, true);
 			if (!myproto_diag_match(sk, &info, req))
 				continue;
 		}
-		/* With this one the next message begins. */
+		/* The next message starts with this socket. */
 		if (myproto_diag_fill(sk, &info, skb, cb->skb, cb->nlh,
 				      NLM_F_MULTI))
 			break;
@@ -193,8 +193,8 @@ static int myproto_diag_dump(struct sk_buff *skb, struct netlink_callback *cb)
 	return skb->len;
 }
 
-/* The socket with the inode and the cookie of @req, of which it has one at
- * least, with a reference for the caller. Two sockets can have the same inode.
+/* Find the socket with the inode and the cookie of @req, at least one of which
+ * is set, and take a reference. Two sockets can have the same inode.
  */
 static struct sock *myproto_diag_walk(const struct net *net,
 				      const struct myproto_diag_req *req)
@@ -217,8 +217,7 @@ static struct sock *myproto_diag_walk(const struct net *net,
 	return sk ? : ERR_PTR(stale ? -ESTALE : -ENOENT);
 }
 
-/* The one socket that the request @nlh names, with a reference for the caller.
- */
+/* Find the socket that the request @nlh selects, and take a reference. */
 static struct sock *myproto_diag_find(const struct net *net,
 				      const struct nlmsghdr *nlh)
 {
@@ -238,7 +237,7 @@ static struct sock *myproto_diag_find(const struct net *net,
 	sk = myproto_channel_lookup(net, req->mdiag_channel);
 	if (!sk)
 		return ERR_PTR(-ENOENT);
-	/* Another one may have got the channel since. */
+	/* Another socket may have been bound to the channel meanwhile. */
 	if (!myproto_diag_any_cookie(req) &&
 	    !myproto_diag_has_cookie(sk, req->mdiag_cookie)) {
 		sock_put(sk);
@@ -267,7 +266,7 @@ static int myproto_diag_get(struct sk_buff *in_skb, const struct nlmsghdr *nlh)
 
 	myproto_get_info(sk, &info, req->mdiag_show & MDIAG_SHOW_PEER);
 	err = myproto_diag_fill(sk, &info, skb, in_skb, nlh, 0);
-	/* It may have been closed since it was found. */
+	/* The socket may have been closed after the lookup. */
 	if (!err && sock_flag(sk, SOCK_DEAD))
 		err = -ENOENT;
 	if (err)
@@ -309,7 +308,7 @@ static int myproto_diag_destroy(struct sk_buff *skb, struct nlmsghdr *nlh)
 	err = myproto_diag_check(nlh);
 	if (err)
 		return err;
-	/* It ends one socket, never all that match. */
+	/* A request destroys one socket, never all that match. */
 	if (req->mdiag_show || nlh->nlmsg_flags & NLM_F_DUMP)
 		return -EINVAL;
 
@@ -317,7 +316,7 @@ static int myproto_diag_destroy(struct sk_buff *skb, struct nlmsghdr *nlh)
 	if (IS_ERR(sk))
 		return PTR_ERR(sk);
 
-	/* It asks for CAP_NET_ADMIN. */
+	/* This checks CAP_NET_ADMIN. */
 	err = sock_diag_destroy(sk, ECONNABORTED);
 	sock_put(sk);
 	return err;

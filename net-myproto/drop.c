@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* AF_MYPROTO: what was sent and nobody will read
+/* AF_MYPROTO: data that was sent and will not be read
  *
- * That is a drop: the send has succeeded. What a send could not bring to the
- * receiver is none, for it fails, and its skb is consumed as one that was read.
+ * Only this is a drop, because the send has succeeded. The skb of a failed send
+ * is consumed.
  */
 
 #include <linux/skbuff.h>
@@ -11,16 +11,7 @@
 #include "myproto.h"
 #include "trace.h"
 
-/**
- * myproto_drop - drop a message that will not be read although its receiver
- *	goes on
- * @sk: the receiver
- * @skb: the message; consumes the caller's reference
- * @reason: SKB_DROP_REASON_SKB_UCOPY_FAULT, or why the filter of @sk did not
- *	let it in
- *
- * Context: Process context.
- */
+/* Drop a message that @sk will not read. Consumes the caller's reference. */
 void myproto_drop(struct sock *sk, struct sk_buff *skb,
 		  enum skb_drop_reason reason)
 {
@@ -29,14 +20,7 @@ void myproto_drop(struct sock *sk, struct sk_buff *skb,
 	sk_skb_reason_drop(sk, skb, reason);
 }
 
-/**
- * myproto_drop_small - the same for a message that has no skb
- * @sk: the receiver
- * @rec: the message
- * @reason: why
- *
- * Context: Process context.
- */
+/* The same for a message without an skb */
 void myproto_drop_small(struct sock *sk, const struct myproto_record *rec,
 			enum skb_drop_reason reason)
 {
@@ -44,22 +28,15 @@ void myproto_drop_small(struct sock *sk, const struct myproto_record *rec,
 	trace_myproto_drop(sk, rec->channel, rec->len, reason);
 }
 
-/**
- * myproto_drop_unread - drop what a socket has not read that is being closed
- * @sk: the socket, with all skbs on sk_write_queue and its peer still known
- * @len: how many bytes it has not read
- * @reason: SKB_DROP_REASON_SOCKET_CLOSE or SKB_DROP_REASON_SOCKET_UNACCEPTED
- *
- * Context: Process context, when nobody else reads from @sk or sends to it.
+/* Drop all unread data of @sk, which is being closed: the skbs are on
+ * sk_write_queue, the peer is still set, and there are no other users.
  */
 void myproto_drop_unread(struct sock *sk, u32 len, enum skb_drop_reason reason)
 {
 	bool stream = sk->sk_type == SOCK_STREAM;
 	struct sk_buff *skb;
 
-	/* What skbs a stream is in matters to nobody, and some of it is in
-	 * none.
-	 */
+	/* One event for a stream: the boundaries of its skbs mean nothing. */
 	if (stream && trace_myproto_drop_enabled())
 		trace_myproto_drop(sk, myproto_peer_channel(sk), len, reason);
 

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /* AF_MYPROTO: the messages of SOCK_SEQPACKET and SOCK_DGRAM
  *
- * A message is one skb on the receiver's queue from the send that brings it to
- * the read that takes it, or if it is small a record in a buffer of small.c.
- * Nothing is lost on the way: a sender that finds no room waits.
+ * A message is one skb, or if it is small a record in a buffer of small.c. A
+ * sender waits when there is no receive buffer space.
  */
 
 #include <linux/errno.h>
-#include <linux/filter.h>
 #include <linux/minmax.h>
 #include <linux/myproto.h>
 #include <linux/net.h>
@@ -23,15 +21,14 @@
 #include "myproto.h"
 #include "trace.h"
 
-/* As many bytes as the fragments of an skb hold in every configuration. When
- * memory is too fragmented for that, or for less, the send fails with ENOBUFS.
+/* The fragments of an skb hold this much in every configuration. A send fails
+ * with ENOBUFS when memory is too fragmented.
  */
 #define MYPROTO_MESSAGE_LIMIT	SZ_512K
 
-/* How large the messages are that splice() sends */
+/* Maximum length of a message from splice() */
 #define MYPROTO_SPLICE_MAX	SZ_64K
 
-/* Make an skb of the @len bytes in @msg. */
 static struct sk_buff *myproto_message_alloc(struct sock *sk,
 					     struct sock *peer,
 					     struct msghdr *msg, int len,
@@ -49,9 +46,9 @@ static struct sk_buff *myproto_message_alloc(struct sock *sk,
 	return skb;
 }
 
-/* What security modules say of a message from @sk to @peer. They are not asked
- * about SOCK_SEQPACKET: connect() has asked. It has for an association, too,
- * but as with AF_UNIX a change of labels or rules takes effect there at once.
+/* Ask security modules about a message to @peer. For SOCK_SEQPACKET the check
+ * in connect() is enough. Each SOCK_DGRAM message is checked, so that a change
+ * of labels or rules takes effect at once, as with AF_UNIX.
  */
 static int myproto_may_send(struct sock *sk, struct sock *peer)
 {
@@ -60,13 +57,12 @@ static int myproto_may_send(struct sock *sk, struct sock *peer)
 	if (sk->sk_type != SOCK_DGRAM)
 		return 0;
 	err = security_sock_local_send(sk, peer);
-	/* What makes a sender wait is not for a module to say. */
+	/* A security module must not make a sender wait. */
 	return err == -EAGAIN ? -EACCES : err;
 }
 
-/* Send the next @len bytes of @msg to @peer with what @scm has.
- * Returns @len, or an error with nothing of @msg used up: its caller may try
- * again.
+/* Send @len bytes of @msg with the control data @scm. Returns @len, or an error
+ * with @msg unchanged, so that the caller can try again.
  */
 static int myproto_message_send(struct sock *sk, struct sock *peer,
 				struct msghdr *msg, int len,
@@ -86,10 +82,11 @@ static int myproto_message_send(struct sock *sk, struct sock *peer,
 	}
 	timeo = sock_sndtimeo(sk, msg->msg_flags & MSG_DONTWAIT);
 
-	/* In vain it is not even copied. But who may wait has to be ready when
-	 * it is woken, for it is woken alone.
+	/* A nonblocking send checks for space before it copies the data. A
+	 * blocking send copies first: its wake-up is exclusive, so it must be
+	 * ready to enqueue at once.
 	 */
-	if (!timeo && !myproto_rx_takes(peer)) {
+	if (!timeo && !myproto_rx_space(peer)) {
 		err = myproto_wait_room(sk, peer, &timeo);
 		if (err)
 			return err;
@@ -99,14 +96,14 @@ static int myproto_message_send(struct sock *sk, struct sock *peer,
 	if (!skb)
 		goto out;
 
-	while ((err = myproto_publish(sk, peer, skb, scm)) == -EAGAIN) {
+	while ((err = myproto_enqueue(sk, peer, skb, scm)) == -EAGAIN) {
 		waited = true;
 		err = myproto_wait_room(sk, peer, &timeo) ? :
 		      myproto_may_send(sk, peer);
 		if (err)
 			break;
 	}
-	/* The wake-up was for one, and there may be room for more. */
+	/* The wake-up was exclusive, but there may be space for more. */
 	if (waited)
 		myproto_wake_room(peer);
 	if (!err)
@@ -120,7 +117,6 @@ out:
 	return err;
 }
 
-/* How long a message from @sk to @peer may be. */
 static int myproto_max_len(const struct sock *sk, const struct sock *peer)
 {
 	return min3(READ_ONCE(sk->sk_sndbuf), READ_ONCE(peer->sk_rcvbuf),
@@ -128,11 +124,10 @@ static int myproto_max_len(const struct sock *sk, const struct sock *peer)
 }
 
 /**
- * myproto_message_max - the option MYPROTO_MESSAGE_MAX
- * @sk: a socket of a type that has messages
+ * myproto_message_max - get the option MYPROTO_MESSAGE_MAX
+ * @sk: a SOCK_SEQPACKET or SOCK_DGRAM socket
  *
- * Context: Any; it may change at any time.
- * Return: how long a message to the peer may be in bytes, or -ENOTCONN.
+ * Return: the maximum length of a message in bytes, or -ENOTCONN.
  */
 int myproto_message_max(const struct sock *sk)
 {
@@ -146,7 +141,6 @@ int myproto_message_max(const struct sock *sk)
 	return max;
 }
 
-/* What both types do once there is somebody to send to. */
 static int myproto_message_sendmsg(struct socket *sock, struct sock *peer,
 				   struct msghdr *msg, size_t len)
 {
@@ -157,13 +151,13 @@ static int myproto_message_sendmsg(struct socket *sock, struct sock *peer,
 	if (READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN)
 		return -EPIPE;
 
-	/* First: who is denied learns nothing of the receiver. */
+	/* First: a denied sender must learn nothing about the receiver. */
 	err = myproto_may_send(sk, peer);
 	if (err)
 		return err;
 
 	max = myproto_max_len(sk, peer);
-	/* A pipe has no messages: how much it gives at a time is chance. */
+	/* Data from a pipe has no message boundaries, so it can be split. */
 	if (msg->msg_flags & MSG_SPLICE_PAGES)
 		len = min_t(size_t, len, min(max, MYPROTO_SPLICE_MAX));
 	if (len > max)
@@ -178,23 +172,6 @@ static int myproto_message_sendmsg(struct socket *sock, struct sock *peer,
 	return err;
 }
 
-/**
- * myproto_seqpacket_sendmsg - send(2) and its relatives
- * @sock: a connected socket
- * @msg: the message; no address
- * @len: its length in bytes, which may be 0
- *
- * What is sent is charged to the receiver, against its SO_RCVBUF.
- *
- * Context: Process context. May sleep.
- * Return: @len, or -ENOTCONN, -EISCONN or -EOPNOTSUPP when an address was
- * given, -EOPNOTSUPP for MSG_OOB, -EMSGSIZE when it is longer than
- * MYPROTO_MESSAGE_MAX says, -EPIPE with SIGPIPE when the peer takes no more,
- * -EAGAIN when there is no room and no time left, what a signal gives, what
- * myproto_scm_send() says, -EPERM or -ETOOMANYREFS when files cannot be sent
- * now, -EACCES when a security module denies it, -EFAULT, or -ENOBUFS. What
- * comes from splice() can be sent in part.
- */
 int myproto_seqpacket_sendmsg(struct socket *sock, struct msghdr *msg,
 			      size_t len)
 {
@@ -216,7 +193,7 @@ int myproto_seqpacket_sendmsg(struct socket *sock, struct msghdr *msg,
 	return err;
 }
 
-/* The SOCK_DGRAM socket at @channel, with a reference for the caller. */
+/* Look up the SOCK_DGRAM socket at @channel and take a reference. */
 static struct sock *myproto_dgram_lookup(struct sock *sk, u32 channel)
 {
 	struct sock *peer = myproto_channel_lookup(sock_net(sk), channel);
@@ -230,9 +207,7 @@ static struct sock *myproto_dgram_lookup(struct sock *sk, u32 channel)
 	return peer;
 }
 
-/* Whom @msg is for, with a reference for the caller, and the @channel in its
- * address, if it has one.
- */
+/* Find the receiver of @msg and take a reference. Sets @channel if given. */
 static struct sock *myproto_dgram_dest(struct sock *sk,
 				       const struct msghdr *msg, u32 *channel)
 {
@@ -241,7 +216,7 @@ static struct sock *myproto_dgram_dest(struct sock *sk,
 
 	if (!msg->msg_namelen) {
 		rcu_read_lock();
-		/* One that is gone has been replaced already. */
+		/* A peer without references has been replaced: try again. */
 		do {
 			peer = rcu_dereference(myproto_sk(sk)->peer);
 		} while (peer && !refcount_inc_not_zero(&peer->sk_refcnt));
@@ -253,7 +228,7 @@ static struct sock *myproto_dgram_dest(struct sock *sk,
 	if (err)
 		return ERR_PTR(err);
 
-	/* So that there can be an answer */
+	/* The receiver needs an address to reply to. */
 	if (!myproto_channel(sk)) {
 		lock_sock(sk);
 		err = myproto_channel_autobind(sk, MYPROTO_CHANNEL_ANY);
@@ -264,27 +239,6 @@ static struct sock *myproto_dgram_dest(struct sock *sk,
 	return myproto_dgram_lookup(sk, *channel);
 }
 
-/**
- * myproto_dgram_sendmsg - send(2), sendto(2) and their relatives
- * @sock: the socket; if it is unbound and there is an address, it gets a free
- *	channel
- * @msg: the message; without an address it goes to the socket that @sock is
- *	associated with
- * @len: its length in bytes, which may be 0
- *
- * What is sent is charged to the receiver, against its SO_RCVBUF.
- *
- * Context: Process context. May sleep.
- * Return: @len, or -EOPNOTSUPP for MSG_OOB, -EINVAL or -EAFNOSUPPORT when the
- * address is not valid, -EDESTADDRREQ when there is none to send to,
- * -ECONNREFUSED when nobody is there, -EPROTOTYPE when it is a socket of
- * another type, -EPERM when it is associated with another socket, -EMSGSIZE
- * when the message is longer than MYPROTO_MESSAGE_MAX would say, -EPIPE when
- * one of the two has been shut down, -EAGAIN when there is no room and no time
- * left, what a signal gives, what bind(), myproto_scm_send() or a security
- * module say, -EPERM or -ETOOMANYREFS when files cannot be sent now, -EFAULT or
- * -ENOBUFS. What comes from splice() can be sent in part.
- */
 int myproto_dgram_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 {
 	struct sock *sk = sock->sk, *peer;
@@ -308,24 +262,24 @@ out:
 	return err;
 }
 
-/* Whether a peek that begins @off bytes after the beginning of @skb is past its
- * end. A message without a byte is past when it has been peeked at.
+/* Whether the peek offset @off is past the end of @skb. An empty message is
+ * past its end once it has been peeked at.
  */
 static bool myproto_peek_past(const struct sk_buff *skb, int off)
 {
 	return off >= (int)skb->len && (off || skb->peeked);
 }
 
-/* A message that a reader has: an skb, or what has none */
+/* A message for a reader: an skb, or a record in a small buffer */
 struct myproto_message {
 	struct sk_buff			*skb;
 	const struct myproto_record	*rec;
 	struct myproto_small		*buf;
-	int				off;	/* where a peek begins in it */
+	int				off;	/* where a peek starts in it */
 };
 
-/* The queue with the oldest message of @sk, or all of them if @peek is set.
- * Called with the queue lock held, when there is none without an skb before.
+/* Returns the queue with the oldest skb, and for SO_PEEK_OFF with all of them.
+ * Caller holds the queue lock, and the oldest message has an skb.
  */
 static struct sk_buff_head *myproto_message_queue(struct sock *sk, bool peek)
 {
@@ -338,9 +292,7 @@ static struct sk_buff_head *myproto_message_queue(struct sock *sk, bool peek)
 	return old;
 }
 
-/* Do what myproto_message_take() says where there are skbs. Called with the
- * queue lock held.
- */
+/* myproto_message_take() for skbs. Caller holds the queue lock. */
 static bool myproto_message_take_skb(struct sock *sk, bool peek, int skip,
 				     int len, struct myproto_message *m,
 				     int *err)
@@ -353,7 +305,7 @@ static bool myproto_message_take_skb(struct sock *sk, bool peek, int skip,
 		skb = skb_peek_next(skb, queue);
 	}
 
-	/* The error comes after what a peek has passed over, too. */
+	/* Messages that a peek has skipped still come before the error. */
 	if (skb_queue_empty(queue) && READ_ONCE(sk->sk_err)) {
 		*err = sock_error(sk);
 	} else if (!skb) {
@@ -374,10 +326,9 @@ static bool myproto_message_take_skb(struct sock *sk, bool peek, int skip,
 	return skb;
 }
 
-/* Take the next message for @sk off the queue, or one more reference to it if
- * it is to be peeked at. With SO_PEEK_OFF, @m says where to begin in it, and
- * the next peek begins @len bytes later. Returns whether there is one; if not,
- * *@err says why.
+/* Dequeue the next message of @sk, or take a reference to it for MSG_PEEK. With
+ * SO_PEEK_OFF, sets @m->off, and the next peek starts @len bytes later. Returns
+ * false, with the reason in *@err, if there is no message.
  */
 static bool myproto_message_take(struct sock *sk, int flags, int len,
 				 struct myproto_message *m, int *err)
@@ -391,7 +342,7 @@ static bool myproto_message_take(struct sock *sk, int flags, int len,
 	skip = peek ? READ_ONCE(sk->sk_peek_off) : -1;
 	spin_lock(&sk->sk_receive_queue.lock);
 	if (msk->small_head && myproto_needs_skb(sk, flags))
-		*err = myproto_small_spill(sk, skip >= 0);
+		*err = myproto_small_flush(sk, skip >= 0);
 	if (msk->small_head && skb_queue_empty(&sk->sk_write_queue) && !*err) {
 		m->rec = myproto_small_take(sk, &m->buf);
 		got = true;
@@ -405,7 +356,7 @@ static bool myproto_message_take(struct sock *sk, int flags, int len,
 	return got;
 }
 
-/* Sleep until there is a message for @sk, or it will not get one. */
+/* Wait for a message. Returns as myproto_message_take() does. */
 static bool myproto_message_wait(struct sock *sk, int flags, int len,
 				 struct myproto_message *m, long timeo,
 				 int *err)
@@ -433,10 +384,10 @@ static bool myproto_message_wait(struct sock *sk, int flags, int len,
 			break;
 		/* model: recv_sleep */
 		timeo = schedule_timeout(timeo);
-		/* It has been woken for one message, and cannot be again. */
+		/* The wake-up was for one message. There is no other one. */
 		if (list_empty_careful(&wait.entry)) {
 			got = myproto_message_take(sk, flags, len, m, err);
-			/* The message is for somebody else then. */
+			/* Another reader must be woken for the message. */
 			if (*err == -ENOBUFS)
 				break;
 			if (got || *err != -EAGAIN)
@@ -453,7 +404,7 @@ static bool myproto_message_wait(struct sock *sk, int flags, int len,
 		return got;
 	}
 
-	/* If there was a wake-up after the last look, nobody else got it. */
+	/* No other thread was woken after the last check: check again. */
 	got = myproto_message_take(sk, flags, len, m, err);
 	if (!got && *err == -EAGAIN)
 		*err = why;
@@ -476,7 +427,6 @@ static bool myproto_message_get(struct sock *sk, int len, int flags,
 	return timeo && myproto_message_wait(sk, flags, len, m, timeo, err);
 }
 
-/* Tell a reader what goes with every message. */
 static void myproto_message_name(struct msghdr *msg, u32 channel, bool eor)
 {
 	DECLARE_SOCKADDR(struct sockaddr_my *, smy, msg->msg_name);
@@ -492,7 +442,7 @@ static void myproto_message_name(struct msghdr *msg, u32 channel, bool eor)
 	}
 }
 
-/* Do what myproto_message_copy() does for a message without an skb. */
+/* myproto_message_copy() for a message without an skb */
 static int myproto_small_copy(struct socket *sock, struct msghdr *msg,
 			      const struct myproto_message *m, int len,
 			      int flags)
@@ -515,8 +465,8 @@ static int myproto_small_copy(struct socket *sock, struct msghdr *msg,
 	return copied;
 }
 
-/* Copy the message @skb from @off on to the reader, say what is to be said of
- * it, and give up the caller's reference. Returns what recvmsg() returns.
+/* Copy the message @skb from @off on, with its control data, to @msg. Consumes
+ * the caller's reference. Returns as recvmsg() does.
  */
 static int myproto_message_copy(struct socket *sock, struct msghdr *msg,
 				struct sk_buff *skb, int off, int len,
@@ -542,7 +492,7 @@ static int myproto_message_copy(struct socket *sock, struct msghdr *msg,
 		msg->msg_flags |= MSG_TRUNC;
 	myproto_message_name(msg, MYPROTO_CB(skb)->channel,
 			     MYPROTO_CB(skb)->eor);
-	/* Others may be peeking at it. */
+	/* Threads that peek may use the files, too. */
 	if (MYPROTO_CB(skb)->fpl)
 		fpl = myproto_rights_recv(skb, msg, peek || skb_shared(skb));
 	myproto_scm_recv(sock, msg, skb, fpl, flags);
@@ -562,8 +512,8 @@ static int myproto_message_recvmsg(struct socket *sock, struct msghdr *msg,
 		err = m.skb ? myproto_message_copy(sock, msg, m.skb, m.off, len,
 						   flags) :
 			      myproto_small_copy(sock, msg, &m, len, flags);
-	/* Whether there is more, or the end: with a number of bytes, io_uring
-	 * would make one receive of several messages.
+	/* Only a flag for more messages or EOF: with a byte count, io_uring
+	 * would merge several messages into one receive.
 	 */
 	if (msg->msg_get_inq)
 		msg->msg_inq = READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN ||
@@ -571,20 +521,6 @@ static int myproto_message_recvmsg(struct socket *sock, struct msghdr *msg,
 	return err;
 }
 
-/**
- * myproto_seqpacket_recvmsg - recv(2) and its relatives
- * @sock: a connected socket
- * @msg: where to copy to; the address is the sender's channel, if it has one
- * @len: how many bytes at most; the rest of the message is lost
- * @flags: MSG_DONTWAIT, MSG_PEEK and MSG_TRUNC matter
- *
- * Context: Process context. May sleep.
- * Return: how many bytes were copied, or with MSG_TRUNC how long the message
- * is, 0 at the end of the connection, or -ENOTCONN, -EOPNOTSUPP for MSG_OOB,
- * -EAGAIN for MSG_ERRQUEUE, -ECONNRESET when the peer was closed with messages
- * unread, -EAGAIN when there is no message and no time left, what a signal
- * gives, or -EFAULT, in which case the message is lost.
- */
 int myproto_seqpacket_recvmsg(struct socket *sock, struct msghdr *msg,
 			      size_t len, int flags)
 {
@@ -601,20 +537,6 @@ int myproto_seqpacket_recvmsg(struct socket *sock, struct msghdr *msg,
 	return err;
 }
 
-/**
- * myproto_dgram_recvmsg - recv(2), recvfrom(2) and their relatives
- * @sock: the socket
- * @msg: where to copy to; the address is the sender's channel, if it has one
- * @len: how many bytes at most; the rest of the message is lost
- * @flags: MSG_DONTWAIT, MSG_PEEK and MSG_TRUNC matter
- *
- * Context: Process context. May sleep.
- * Return: how many bytes were copied, or with MSG_TRUNC how long the message
- * is, 0 when there is none and none will come after shutdown(), or -EOPNOTSUPP
- * for MSG_OOB, -EAGAIN for MSG_ERRQUEUE, or when there is no message and no
- * time left, what a signal gives, or -EFAULT, in which case the message is
- * lost.
- */
 int myproto_dgram_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 			  int flags)
 {
@@ -628,8 +550,8 @@ int myproto_dgram_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 	return err;
 }
 
-/* Associate @sk with @peer, or with nobody if that is NULL. Consumes the
- * caller's reference to @peer.
+/* Connect @sk to @peer, or disconnect it if that is NULL. Consumes the caller's
+ * reference to @peer.
  */
 static void myproto_dgram_associate(struct sock *sk, struct sock *peer)
 {
@@ -639,23 +561,23 @@ static void myproto_dgram_associate(struct sock *sk, struct sock *peer)
 	spin_lock(&sk->sk_receive_queue.lock);
 	old = myproto_peer_locked(sk);
 	if (old)
-		myproto_relay_del(&msk->room_relay, old);
+		myproto_relay_del(&msk->peer_relay, old);
 	rcu_assign_pointer(msk->peer, peer);
 	WRITE_ONCE(sk->sk_state, peer ? TCP_ESTABLISHED : TCP_CLOSE);
 	spin_unlock(&sk->sk_receive_queue.lock);
 
-	/* To poll() it looks different now, and to who waits to send here. */
+	/* Wake pollers, and senders that have to check the peer again. */
 	sk->sk_state_change(sk);
-	wake_up_interruptible_all(&msk->room_wait);
+	wake_up_interruptible_all(&msk->peer_wait);
 	if (!old)
 		return;
-	/* Threads that send here may be looking at it under RCU. */
+	/* Threads that send may use the old peer under RCU. */
 	if (!sock_flag(old, SOCK_RCU_FREE))
 		synchronize_rcu();
 	sock_put(old);
 }
 
-/* The socket at @channel that @sk may be associated with, with a reference. */
+/* Look up @channel and check that @sk can connect. Takes a reference. */
 static struct sock *myproto_dgram_find_peer(struct sock *sk, u32 channel)
 {
 	struct sock *peer = myproto_dgram_lookup(sk, channel);
@@ -676,22 +598,8 @@ static struct sock *myproto_dgram_find_peer(struct sock *sk, u32 channel)
 	return peer;
 }
 
-/**
- * myproto_dgram_connect - connect(2)
- * @sock: the socket; if unbound, it gets a free channel
- * @addr: whom to send to from now on, and to receive from alone; AF_UNSPEC
- *	ends it
- * @addr_len: length of @addr in bytes
- * @flags: not used
- *
- * It is the socket that is bound there now that @sock is associated with, not
- * one that takes its place. What is on the queue already stays there.
- *
- * Context: Process context. May sleep.
- * Return: 0, -EINVAL or -EAFNOSUPPORT when the address is not valid,
- * -ECONNREFUSED when nobody is there, -EPROTOTYPE when it is a socket of
- * another type, -EPERM when it is associated with another socket, or what
- * bind() or a security module says.
+/* The peer is the socket that is bound to the channel now, not one that is
+ * bound to it later. Messages that are already queued stay.
  */
 int myproto_dgram_connect(struct socket *sock, struct sockaddr_unsized *addr,
 			  int addr_len, int flags)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* AF_MYPROTO: what the files of the family share */
+/* AF_MYPROTO: declarations shared between the files of the family */
 
 #ifndef _MYPROTO_H
 #define _MYPROTO_H
@@ -26,85 +26,57 @@ struct scm_cookie;
 struct scm_fp_list;
 struct seq_file;
 
-/* What bind() hands out for MYPROTO_CHANNEL_ANY; never privileged */
+/* Channels that bind() picks for MYPROTO_CHANNEL_ANY; never privileged */
 #define MYPROTO_DYNAMIC_FIRST	0x80000000U
 #define MYPROTO_DYNAMIC_LAST	U32_MAX
 
 /**
  * DOC: locks and lifetimes
  *
- * The socket lock, lock_sock(), orders the calls that make a socket what it is:
- * bind(), listen() and connect(), and those that read from a SOCK_STREAM
- * socket. It is held while such a call works and let go while it
- * sleeps, so that others have their turn.
+ * The socket lock serializes bind(), listen(), connect(), and the readers of a
+ * SOCK_STREAM socket. It is released while they sleep.
  *
- * The queue lock, sk_receive_queue.lock, is for what others do to a socket:
- * sk_shutdown, sk_err, the connections that wait in a listening socket, and the
- * data that was sent and what is charged for it. It is a plain spinlock, for
- * nothing here runs in interrupts. It nests inside the socket lock, and the
- * sk_peer_lock and the locks of wait queues inside it. Nobody ever holds two
- * queue locks, nobody is woken under one, and user memory is touched under one
- * only with page faults disabled.
+ * The queue lock, sk_receive_queue.lock, protects sk_shutdown, sk_err, the
+ * queues of a listening socket, and received data with its charge. It is a
+ * plain spinlock because nothing runs in interrupt context. Lock order: socket
+ * lock, bucket lock (sockets.c), queue lock, then sk_peer_lock and wait queue
+ * locks. Never take two queue locks or wake a thread under one. Access user
+ * memory under one only with page faults disabled.
  *
- * What is sent is charged to the receiver, in sk_rmem_alloc against sk_rcvbuf,
- * and nothing to the sender: a receiver that does not read stops nobody but who
- * sends to it. A message is on sk_receive_queue until it is read, and so are
- * the bytes of a stream until a reader takes them over to sk_write_queue: since
- * nothing waits at the sender, that one is free for readers, under the socket
- * lock alone. What is in no skb, see small.c, is older than what is on the one
- * queue and newer than what is on the other. Of messages, the skbs that readers
- * have had made of it are on sk_write_queue, under the queue lock.
+ * Data is charged to the receiver only: sk_rmem_alloc against sk_rcvbuf. It is,
+ * oldest first, in sk_write_queue, the buffers of small.c (without an skb), and
+ * sk_receive_queue. A reader of a stream moves skbs to sk_write_queue, which it
+ * then uses under the socket lock alone. With messages, sk_write_queue has skbs
+ * that were made or moved for readers, under the queue lock.
  *
- * Who waits for what: threads that wait for data, and whoever polls, are on the
- * wait queue of their socket, sk_sleep(). A thread that waits for room is on
- * room_wait of the receiver. A socket that is polled for room leaves a relay
- * there, see myproto_relay_init(), which wakes its own wait queue. So room
- * wakes a thread that waits for room, data one that waits for data, and neither
- * takes the wake-up of a poller. Comments that begin with "model:" name the
- * steps of the model in which all orders of these steps have been searched for
- * one that leaves somebody asleep.
+ * Readers and pollers wait on sk_sleep() of their own socket. Threads that need
+ * receive buffer space wait on peer_wait of the receiver. For pollers, a socket
+ * adds a relay there, see myproto_relay_init(), which wakes its own wait queue.
+ * So a wake-up is never consumed by a thread that waits for something else. The
+ * lock of peer_wait nests inside the sender's queue lock and is held while the
+ * relays, whose number has no limit, call sk_write_space(). Comments that begin
+ * with "model:" name steps of a model that was searched for lost wake-ups.
  *
- * The lock of room_wait nests inside the queue lock of the sender, and is held
- * while the relays call sk_write_space(). How many relays there are is up to
- * unprivileged programs, as with the peer_wait of AF_UNIX.
+ * While the backlog is full, a connecting socket (TCP_SYN_SENT) waits in
+ * @connect_queue of the listening socket. It enters this state under its socket
+ * lock, and leaves it under the queue lock of the listening socket. The changes
+ * to TCP_LISTEN, and to TCP_CLOSE on close, need the queue lock, too. connect()
+ * creates the other end, so that accept() cannot fail.
  *
- * The sockets of a network namespace are in a table for those who want to see
- * what there is, from when they are made until they are closed, bound or not.
- * Its locks, one for each bucket, nest inside the socket lock, and the queue
- * lock nests inside them. A socket leaves the table before anything else of it
- * is taken away, and so who holds the lock of its bucket can look at it.
- *
- * sk_state becomes TCP_LISTEN, and TCP_CLOSE at the end, under the queue lock.
- *
- * A socket whose connect() finds the backlog full is connecting, TCP_SYN_SENT,
- * and waits in the listening socket, in order. It gets into that state under
- * its socket lock, and out of it under the queue lock of the listening socket:
- * by accept() or listen() there, which connect it, or when that is shut down or
- * closed, or by its own close(), shutdown() or SOCK_DESTROY, which end it. The
- * other end is made by connect(), so that accept() cannot fail.
- *
- * Each end of a connection holds a reference to the other from the moment it is
- * connected until it is itself closed: so a socket can be used by its peer
- * after it was closed, and what is written there says that it was. The peer of
- * a SOCK_DGRAM socket, with a reference too, is the one that it is associated
- * with. That can change, under the queue lock, so others read it under RCU.
- *
- * A socket that is bound is freed by RCU, for others find it under RCU. One
- * that is not is found by nobody but its peer, which has a reference.
- *
- * A connection that waits for accept() belongs to the listening socket, which
- * closes it when it is closed itself. A file that is open keeps its socket from
- * being closed, and so every system call can rely on the socket it was given.
+ * Each end of a connection holds a reference to the other until it is closed
+ * itself. A SOCK_DGRAM socket can change its peer under the queue lock, so
+ * others read it under RCU. The channel table holds no references: lookups use
+ * RCU, and bound sockets are freed by RCU. The listening socket owns the
+ * connections that wait for accept(). On close, a socket leaves the table of
+ * sockets.c first, so it is complete under the bucket lock. An open file keeps
+ * its socket from being closed during a system call.
  */
 
 /**
- * struct myproto_net - what a network namespace has of its own
- * @buckets: the sockets, see sockets.c
- * @sysctl: handle of the sysctl
- * @unprivileged_start: sysctl net.myproto.unprivileged_channel_start: to bind
- *	to a channel below it takes CAP_NET_BIND_SERVICE
- *
- * The sysctl is written at any time and read with READ_ONCE().
+ * struct myproto_net - per network namespace data
+ * @buckets: table of all sockets, see sockets.c
+ * @sysctl: sysctl handle
+ * @unprivileged_start: lower channels need CAP_NET_BIND_SERVICE; READ_ONCE()
  */
 struct myproto_net {
 	struct myproto_bucket	*buckets;
@@ -119,27 +91,22 @@ static inline struct myproto_net *myproto_net(const struct net *net)
 	return net_generic(net, myproto_net_id);
 }
 
-/**
- * struct myproto_key - what the channel table is searched by
- * @net: the network namespace
- * @channel: the channel in it
- */
+/* Key of the channel table */
 struct myproto_key {
 	const struct net	*net;
 	u32			channel;
 };
 
 /**
- * struct myproto_small - a buffer of data that has no skb
- * @next: the next one, or NULL
- * @users: readers, and the socket as long as it is there
- * @size: how many bytes it takes in all
- * @slack: how many of them are charged, too, until it is empty
- * @in: how many bytes have been put in
- * @out: how many of them have been read
+ * struct myproto_small - a buffer of bytes or records, without an skb
+ * @next: next newer buffer
+ * @users: number of readers, plus one for the socket
+ * @size: allocated size, 0 for the buffer in struct myproto_sock
+ * @slack: unused bytes that are charged until the buffer is empty
+ * @in: bytes written
+ * @out: bytes read
  *
- * After it come bytes of a stream, or messages, each a struct myproto_record.
- * All but what has been sent already is under the queue lock.
+ * Protected by the queue lock, except for enqueued data, which does not change.
  */
 struct myproto_small {
 	struct myproto_small	*next;
@@ -150,13 +117,7 @@ struct myproto_small {
 	u16			out;
 };
 
-/**
- * struct myproto_record - a message that has no skb
- * @len: how many bytes it has
- * @eor: whether it was sent with MSG_EOR
- * @channel: the sender's channel, or 0 if it has none
- * @data: the message
- */
+/* A message without an skb; @channel is that of the sender or 0. */
 struct myproto_record {
 	u16			len;
 	bool			eor;
@@ -164,71 +125,49 @@ struct myproto_record {
 	u8			data[];
 };
 
-/* What goes without an skb at most. Of a stream: what kmalloc() has from a
- * cache, since splice() can move pages of an skb. A message: what the page
- * allocator has at hand.
+/* Largest data without an skb. Stream: limit of kmalloc() caches, because
+ * splice() can move pages of an skb. Message: cheap for the page allocator.
  */
 #define MYPROTO_SMALL_MAX	(SZ_8K - sizeof(struct myproto_small))
 #define MYPROTO_SMALL_MESSAGE	(SZ_32K - sizeof(struct myproto_small) - \
 				 sizeof(struct myproto_record))
 
-/* What is copied under the queue lock at most: a record of 1 KiB */
+/* Most bytes that are copied under the queue lock: a record of 1 KiB */
 #define MYPROTO_SMALL_LOCKED	((int)(SZ_1K + sizeof(struct myproto_record)))
 
-/* What a socket has space for itself: a record of 64 bytes */
+/* Space in the socket itself: a record of 64 bytes */
 #define MYPROTO_SMALL_INLINE	(SZ_64 + sizeof(struct myproto_record))
 
 /**
  * struct myproto_sock - an AF_MYPROTO socket
- * @sk: the network layer's part; must be first
- * @node: links the socket in the channel table
- * @bound: the channel under which it is there, or MYPROTO_CHANNEL_ANY if it is
- *	not; under the socket lock
- * @channel: what getsockname() says, 0 if none; written under the socket lock
- *	when @bound has been entered in the table for good, read at any time; an
- *	accepted socket has its listener's
- * @peer: the other end of the connection, or the socket that this one is
- *	associated with; with a reference; see myproto_peer()
- * @accept_queue: of a listening socket, the connections that wait for accept(),
- *	linked by their @room_relay, each with its first reference; under the
- *	queue lock
- * @connect_queue: of a listening socket, the sockets that are connecting and
- *	wait for a place in @accept_queue, linked by their @room_relay, each
- *	with a reference; under the queue lock
- * @listener: of a connecting socket, in whose @connect_queue it is; without a
- *	reference; under the queue lock of the listener, and read under RCU
- * @child: of a connecting socket, the other end, with its first reference;
- *	under the queue lock of the listener
- * @room_wait: where others wait for room in the receive buffer
- * @room_relay: wakes who polls this socket when @peer has room; it moves from
- *	one peer to another under the queue lock. It is not needed for that
- *	before the socket is connected and accepted, until when it links it in
- *	one of the two queues
- * @rx_waiting: how many readers of a stream sleep; under the queue lock
- * @rx_total: how many bytes have been received in all, modulo 2^32; written
- *	under the queue lock
- * @rx_read: how many of them have been read; written under the socket lock if
- *	it is a stream, the queue lock otherwise
- * @scm_fds: how many descriptors have been sent to it and not been read
- * @small_head: what it was sent without an skb, see small.c: older than what is
- *	in the queue, newer than sk_write_queue; under the queue lock
- * @small_tail: the last of these buffers
- * @small_space: how many bytes that has space for
- * @small_more: it is not the first, so the next one is to be larger
- * @small_inline: a buffer that is part of the socket
- * @small_data: the data in that
- * @rx_busy: somebody reads from a stream with the socket lock held
- * @aborted: it has been aborted, or its peer has, see myproto_abort(); written
- *	under the queue lock
- * @inq: whether SO_INQ is set; written at any time
+ * @sk: must be first
+ * @node: entry in the channel table
+ * @bound: its key there, or MYPROTO_CHANNEL_ANY; socket lock
+ * @channel: for getsockname(): set after @bound, or copied from the listener
+ * @peer: the other end, with a reference; see myproto_peer()
+ * @accept_queue: connections that wait for accept(); owns them; queue lock
+ * @connect_queue: connecting sockets, with a reference; queue lock
+ * @listener: where this socket is connecting, no reference; its queue lock; RCU
+ * @child: the other end while connecting; owned; queue lock of @listener
+ * @peer_wait: threads and relays that wait for receive buffer space here
+ * @peer_relay: entry in @peer_wait of @peer (queue lock); before the socket is
+ *	connected and accepted, entry in @accept_queue or @connect_queue
+ * @rx_waiting: number of sleeping readers of a stream; queue lock
+ * @rx_total: bytes received, modulo 2^32; written under the queue lock
+ * @rx_read: bytes read, modulo 2^32; see myproto_rx_done()
+ * @scm_fds: number of received file descriptors that were not read
+ * @small_head: oldest buffer of data without an skb, see small.c; queue lock
+ * @small_tail: newest buffer
+ * @small_space: space in @small_tail
+ * @small_more: small data is queueing up, allocate a larger buffer next
+ * @small_inline: the buffer that is part of the socket
+ * @small_data: data of @small_inline
+ * @rx_busy: a reader of a stream holds the socket lock
+ * @aborted: see myproto_abort(); written under the queue lock
+ * @inq: SO_INQ is set
  *
- * A listening socket is never sent anything, so its queues are in the place of
- * what others have been sent. Only what finds TCP_LISTEN under the queue lock
- * may look at them.
- *
- * The channel table holds no reference: a socket leaves it when it is closed,
- * before the last reference is gone. Whoever finds a socket there does so under
- * RCU and takes a reference, unless there are none left.
+ * The queues are in a union with the small buffers, which a listening socket
+ * does not need. Check for TCP_LISTEN under the queue lock first.
  */
 struct myproto_sock {
 	struct sock		sk;
@@ -238,8 +177,8 @@ struct myproto_sock {
 	struct sock __rcu	*peer;
 	struct sock		*listener;
 	struct sock		*child;
-	wait_queue_head_t	room_wait;
-	wait_queue_entry_t	room_relay;
+	wait_queue_head_t	peer_wait;
+	wait_queue_entry_t	peer_relay;
 	u32			rx_waiting;
 	u32			rx_total;
 	u32			rx_read;
@@ -264,11 +203,11 @@ struct myproto_sock {
 };
 
 /**
- * struct myproto_cred - who sent something
- * @pid: the process, or NULL when it is not told
- * @uid: its user ID, if it is
- * @gid: its group ID
- * @secid: the label of its socket, or 0 when no security module gives one
+ * struct myproto_cred - credentials of a sender
+ * @pid: process, NULL if the credentials are not recorded
+ * @uid: user ID
+ * @gid: group ID
+ * @secid: security label of the socket or 0
  */
 struct myproto_cred {
 	struct pid	*pid;
@@ -285,12 +224,12 @@ static inline bool myproto_cred_eq(const struct myproto_cred *a,
 }
 
 /**
- * struct myproto_cb - what goes with data, in the cb[] of an skb
- * @cred: who sent it; has a reference to the process
- * @channel: of a message, the sender's channel, or 0 if it has none
- * @read: of a stream, how many bytes of it have been read
- * @fpl: the files that go with its first byte, or NULL; owned
- * @eor: of a message, whether it was sent with MSG_EOR
+ * struct myproto_cb - control block of an skb
+ * @cred: sender; holds a reference to the pid
+ * @channel: message: channel of the sender or 0
+ * @read: stream: bytes read from this skb
+ * @fpl: files that are sent with the first byte; owned
+ * @eor: message: sent with MSG_EOR
  */
 struct myproto_cb {
 	struct myproto_cred	cred;
@@ -311,17 +250,8 @@ static inline u32 myproto_channel(const struct sock *sk)
 	return READ_ONCE(myproto_sk(sk)->channel);
 }
 
-/**
- * myproto_peer - the other end of a connection
- * @sk: a socket that cannot be closed meanwhile, and not of type SOCK_DGRAM
- *
- * The peer of a connection is set once, and only close() takes it away. The
- * caller's file keeps @sk from being closed, and so the reference that @sk
- * holds protects the peer.
- *
- * Context: Any.
- * Return: the peer, which stays at least as long as @sk is not closed, or NULL
- * when @sk is not connected.
+/* Not for SOCK_DGRAM. The peer is set once and kept until close(), which the
+ * caller must exclude, usually with an open file.
  */
 static inline struct sock *myproto_peer(const struct sock *sk)
 {
@@ -330,27 +260,14 @@ static inline struct sock *myproto_peer(const struct sock *sk)
 				     !sock_flag(sk, SOCK_DEAD));
 }
 
-/**
- * myproto_peer_locked - the peer of a socket of any type
- * @sk: the socket
- *
- * Context: With the queue lock of @sk held.
- * Return: the peer, as long as that is held, or NULL if there is none.
- */
+/* For all types. Called with the queue lock of @sk held. */
 static inline struct sock *myproto_peer_locked(const struct sock *sk)
 {
-	/* Nobody else takes it away, but connect() sets it without the lock. */
+	/* It is cleared under this lock, but connect() sets it without. */
 	return rcu_dereference_check(myproto_sk(sk)->peer,
 			lockdep_is_held(&sk->sk_receive_queue.lock));
 }
 
-/**
- * myproto_peer_channel - the channel of the peer
- * @sk: a socket that cannot be closed meanwhile
- *
- * Context: Any.
- * Return: the peer's channel, or 0 when it has none or there is no peer.
- */
 static inline u32 myproto_peer_channel(const struct sock *sk)
 {
 	const struct sock *peer;
@@ -363,32 +280,15 @@ static inline u32 myproto_peer_channel(const struct sock *sk)
 	return channel;
 }
 
-/**
- * myproto_rx_takes - whether a socket takes what it is sent
- * @sk: the receiver
- *
- * It does while there is any room, and takes the whole then, so that what is
- * charged can exceed the buffer once.
- *
- * Context: Any.
- * Return: whether it does, if it has not been shut down.
- */
-static inline bool myproto_rx_takes(const struct sock *sk)
+/* A send needs only some free space: the charge may exceed sk_rcvbuf once. */
+static inline bool myproto_rx_space(const struct sock *sk)
 {
 	return READ_ONCE(sk->sk_rcvbuf) > sk_rmem_alloc_get(sk);
 }
 
-/**
- * myproto_rx_writable - whether who waits for room at a socket is to be woken
- * @sk: the receiver
- *
- * Half of the buffer of a stream must be free for that, or sender and reader
- * would wake one another for each piece. Nothing of this is stored: what a
- * sender waits for and what poll() tells a reader by is the same, so that they
- * do not wait for one another.
- *
- * Context: Any.
- * Return: whether poll() says so, if the receiver has not been shut down.
+/* Whether to wake threads that wait for space. Half of a stream's buffer must
+ * be free, or sender and reader would wake each other for every piece.
+ * myproto_readable() uses it, too, so that they do not wait for each other.
  */
 static inline bool myproto_rx_writable(const struct sock *sk)
 {
@@ -398,54 +298,36 @@ static inline bool myproto_rx_writable(const struct sock *sk)
 	return sk->sk_type == SOCK_STREAM ? room >= rcvbuf / 2 : room > 0;
 }
 
-/* Whether a socket has asked to be told who sends to it. SO_PASSRIGHTS, which
- * is among the sk_scm_recv_flags, is another matter.
- */
+/* Without SO_PASSRIGHTS, which is part of sk_scm_recv_flags */
 static inline bool myproto_asks_cred(const struct sock *sk)
 {
 	return sk->sk_scm_credentials || sk->sk_scm_security ||
 	       sk->sk_scm_pidfd;
 }
 
-/**
- * myproto_wants_cred - whether a receiver is to be told who sent something
- * @sk: the sender
- * @peer: the receiver
- *
- * That is so when either side has SO_PASSCRED or SO_PASSSEC set, or may set
- * them before it reads because it has not been accepted yet.
- *
- * Context: Any; it may change at any time.
- * Return: whether it is.
- */
+/* True before accept(): @peer may still set SO_PASSCRED or SO_PASSSEC. */
 static inline bool myproto_wants_cred(const struct sock *sk,
 				      const struct sock *peer)
 {
-	/* First: once it is accepted, it may set the option. */
+	/* First: options are set only after accept(). Pairs with sock_graft()
+	 * in myproto_accept().
+	 */
 	if (!smp_load_acquire(&peer->sk_socket))
 		return true;
 	return myproto_asks_cred(sk) || myproto_asks_cred(peer);
 }
 
-/* Options of a receiver that wants to know of each message what its skb has */
+/* Options of a receiver that need an skb for each message */
 #define MYPROTO_SKB_FLAGS	(SK_FLAGS_TIMESTAMP | BIT(SOCK_RXQ_OVFL))
 
-/* Whether a reader with @flags needs skbs: what has none cannot be peeked at,
- * and does not say who sent it and when.
- */
+/* Data without an skb cannot be peeked at, and has no sender or timestamp. */
 static inline bool myproto_needs_skb(const struct sock *sk, int flags)
 {
 	return flags & MSG_PEEK || myproto_asks_cred(sk) ||
 	       READ_ONCE(sk->sk_flags) & MYPROTO_SKB_FLAGS;
 }
 
-/**
- * myproto_inq - how much a socket has been sent and has not read
- * @sk: the socket
- *
- * Context: Any.
- * Return: how many bytes, or a few more if some are being read at this moment.
- */
+/* The number of unread bytes, or a few more while a thread reads */
 static inline u32 myproto_inq(const struct sock *sk)
 {
 	const struct myproto_sock *msk = myproto_sk(sk);
@@ -457,11 +339,10 @@ static inline u32 myproto_inq(const struct sock *sk)
 	return READ_ONCE(msk->rx_total) - read;
 }
 
-/* Whether there is no message for @sk. Any context. */
 static inline bool myproto_rx_empty(const struct sock *sk)
 {
-	/* First: it does not change when a reader moves them, and a message
-	 * without a byte is moved only behind one that counts here.
+	/* First: this does not change when a reader moves messages. An empty
+	 * message is moved only behind one that is counted here.
 	 */
 	if (myproto_inq(sk))
 		return false;
@@ -469,9 +350,7 @@ static inline bool myproto_rx_empty(const struct sock *sk)
 	       skb_queue_empty_lockless(&sk->sk_write_queue);
 }
 
-/* Count @len bytes that @sk is sent, before it can read them. Called with its
- * queue lock held.
- */
+/* Called with the queue lock held, before the data can be read. */
 static inline void myproto_rx_count(struct sock *sk, int len)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
@@ -479,15 +358,7 @@ static inline void myproto_rx_count(struct sock *sk, int len)
 	WRITE_ONCE(msk->rx_total, msk->rx_total + len);
 }
 
-/**
- * myproto_rx_done - account for what has been read
- * @sk: the receiver
- * @copied: how many bytes have been read
- * @freed: how many bytes of memory that gave back
- *
- * Context: With what orders readers held: the socket lock if it is SOCK_STREAM,
- * the queue lock otherwise.
- */
+/* Called with the queue lock, or for SOCK_STREAM with the socket lock held. */
 static inline void myproto_rx_done(struct sock *sk, int copied, int freed)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
@@ -498,10 +369,9 @@ static inline void myproto_rx_done(struct sock *sk, int copied, int freed)
 		atomic_sub(freed, &sk->sk_rmem_alloc);
 }
 
-/* Whether @peer can be sent something by @sk. Returns 0, -EAGAIN when it has no
- * room, -EPIPE when it takes no more, -ECONNREFUSED instead when it is a closed
- * SOCK_DGRAM socket, or -EPERM when it is associated with another one. Called
- * with the queue lock of @peer held.
+/* Whether @sk can send to @peer. Returns 0, -EAGAIN without space, -EPIPE after
+ * shutdown, -ECONNREFUSED if @peer is SOCK_DGRAM and closed, or -EPERM if it is
+ * connected to another socket. Called with the queue lock of @peer held.
  */
 static inline int myproto_tx_state(const struct sock *sk, struct sock *peer)
 {
@@ -515,12 +385,11 @@ static inline int myproto_tx_state(const struct sock *sk, struct sock *peer)
 	if (other && other != sk)
 		return -EPERM;
 
-	return myproto_rx_takes(peer) ? 0 : -EAGAIN;
+	return myproto_rx_space(peer) ? 0 : -EAGAIN;
 }
 
-/* Whether to tell the reader of @sk that it has been sent something: not if it
- * wants more, unless it sleeps and knows better. Called with the queue lock
- * held.
+/* Whether to wake readers of @sk. Below SO_RCVLOWAT only if one sleeps, which
+ * may need less, or if senders are not woken. Called with the queue lock held.
  */
 static inline bool myproto_rx_ready(const struct sock *sk)
 {
@@ -536,14 +405,8 @@ static inline void *myproto_small_data(const struct myproto_small *buf)
 	return (void *)(buf + 1);
 }
 
-/**
- * myproto_small_bytes - the next bytes of a stream
- * @sk: the receiver
- * @len: how many are wanted at most; becomes how many there are in one place
- *
- * Context: With the queue lock held, when they are in no skb. They stay as long
- * as nobody else reads.
- * Return: the bytes.
+/* The next contiguous bytes of a stream, at most @len, which are in no skb.
+ * Called with the queue lock held; valid without it until they are read.
  */
 static inline const void *myproto_small_bytes(const struct sock *sk, int *len)
 {
@@ -553,27 +416,19 @@ static inline const void *myproto_small_bytes(const struct sock *sk, int *len)
 	return myproto_small_data(buf) + buf->out;
 }
 
-/**
- * myproto_wake_made_room - do what myproto_wake_room() does
- * @sk: the receiver, of which room has been made under the queue lock
- *
- * Who waits for room takes the queue lock to look, after it has registered: so
- * either it has seen the room, or it is seen here, and no barrier is needed.
- *
- * Context: Process context, with no lock held that a wake-up might take.
+/* Like myproto_wake_room(), after space was freed under the queue lock. A
+ * thread that waits checks under this lock after it has registered.
  */
 static inline void myproto_wake_made_room(struct sock *sk)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 
-	/* Without a barrier: the queue lock orders this, see above. */
-	if (waitqueue_active(&msk->room_wait) && myproto_rx_writable(sk))
-		wake_up_interruptible(&msk->room_wait);
+	/* No barrier: the queue lock orders this, see above. */
+	if (waitqueue_active(&msk->peer_wait) && myproto_rx_writable(sk))
+		wake_up_interruptible(&msk->peer_wait);
 }
 
-/* What recvmsg() has to say to @flags, for sockets of every type: there is no
- * error queue, and who asks for it must not get data.
- */
+/* There is no error queue, so MSG_ERRQUEUE must not return data. */
 static inline int myproto_recv_flags(int flags)
 {
 	if (flags & MSG_OOB)
@@ -582,21 +437,16 @@ static inline int myproto_recv_flags(int flags)
 }
 
 /**
- * struct myproto_info - a snapshot of a socket, see myproto_get_info()
- * @channel: its channel, or 0 if it has none
- * @rqueue: how many bytes it has been sent and has not read; if it listens, how
- *	many connections wait for accept()
- * @wqueue: how many bytes the peer has not read, 0 with SOCK_DGRAM; if it
- *	listens, the backlog
- * @memory: how many bytes are charged to it
- * @peer_channel: the peer's channel, or the one that the socket is connecting
- *	to; 0 if there is none
- * @peer_ino: the inode of its socket, or 0 if it has been closed or waits for
- *	accept()
- * @peer_cookie: its cookie, if that was asked for
- * @has_peer: whether there is a peer; only if @state is TCP_ESTABLISHED
- * @state: TCP_CLOSE, TCP_LISTEN, TCP_SYN_SENT while it is connecting, or
- *	TCP_ESTABLISHED
+ * struct myproto_info - a snapshot of a socket
+ * @channel: own channel or 0
+ * @rqueue: unread bytes, or number of connections that wait for accept()
+ * @wqueue: bytes that the peer has not read, 0 for SOCK_DGRAM; or the backlog
+ * @memory: bytes charged
+ * @peer_channel: channel of the peer or of the connect(), or 0
+ * @peer_ino: inode of the peer; 0 if it is closed or not accepted
+ * @peer_cookie: cookie of the peer, if requested
+ * @has_peer: whether there is a peer; implies TCP_ESTABLISHED
+ * @state: TCP_CLOSE, TCP_LISTEN, TCP_SYN_SENT or TCP_ESTABLISHED
  * @shutdown: RCV_SHUTDOWN, SEND_SHUTDOWN or both
  */
 struct myproto_info {
@@ -659,18 +509,8 @@ void myproto_skb_destruct(struct sk_buff *skb);
 void myproto_skb_set_cred(struct sk_buff *skb,
 			  const struct myproto_cred *cred);
 
-/**
- * myproto_scm_send - see which credentials a sender names, and which files
- * @sock: the sender
- * @peer: the receiver
- * @msg: what is sent
- * @scm: where to store them, for the caller to give up with scm_destroy();
- *	becomes NULL if there are none
- *
- * Context: Process context. May sleep.
- * Return: 0, -EINVAL for a control message that is not known or not well formed
- * and for files that cannot be sent, -EPERM for the credentials of others,
- * -ESRCH, -EBADF or -ENOMEM.
+/* @scm points to the cookie to fill in, which the caller releases with
+ * scm_destroy(). It becomes NULL if there are no credentials and no files.
  */
 static inline int myproto_scm_send(struct socket *sock, const struct sock *peer,
 				   struct msghdr *msg, struct scm_cookie **scm)
@@ -730,20 +570,10 @@ void myproto_wake_room(struct sock *sk);
 #ifdef CONFIG_MEMCG
 struct mem_cgroup *__myproto_charge_begin(const struct sock *peer, gfp_t *gfp);
 
-/**
- * myproto_charge_begin - have the memory cgroup of a receiver pay
- * @sk: who allocates
- * @peer: the receiver
- * @gfp: how to allocate, is stored here
- *
- * A receiver pays for what it is sent. The sender pays as long as @peer takes
- * no more, for what it will hold while it waits, and until accept(), since
- * there is no receiver yet. It does also where the memory controller does not
- * know whose a socket is: with cgroup v1, or cgroup.memory=nosocket. A receiver
- * in the root cgroup pays nothing.
- *
- * Context: Process context.
- * Return: what to give to myproto_charge_end(), soon.
+/* Charge the memory cgroup of the receiver. The sender is charged while @peer
+ * has no space, because it holds the data while it waits, before accept(), and
+ * with cgroup v1 or cgroup.memory=nosocket. A receiver in the root cgroup is
+ * not charged. Returns the cgroup for myproto_charge_end().
  */
 static inline struct mem_cgroup *myproto_charge_begin(const struct sock *sk,
 						      const struct sock *peer,
@@ -754,12 +584,6 @@ static inline struct mem_cgroup *myproto_charge_begin(const struct sock *sk,
 		__myproto_charge_begin(peer, gfp) : current->active_memcg;
 }
 
-/**
- * myproto_charge_end - undo myproto_charge_begin()
- * @old: what that returned
- *
- * Context: Process context.
- */
 static inline void myproto_charge_end(struct mem_cgroup *old)
 {
 	if (mem_cgroup_sockets_enabled)
@@ -784,7 +608,7 @@ struct sk_buff *myproto_skb_alloc(struct sock *sk, struct sock *peer,
 int myproto_skb_read(const struct sk_buff *skb, int off, struct msghdr *msg,
 		     int len);
 void myproto_tx_short(struct sock *sk, struct sock *peer);
-int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb,
+int myproto_enqueue(struct sock *sk, struct sock *peer, struct sk_buff *skb,
 		    struct scm_cookie *scm);
 bool myproto_writable(struct sock *sk);
 bool myproto_readable(const struct sock *sk);
@@ -810,7 +634,7 @@ const struct myproto_record *myproto_small_take(struct sock *sk,
 						struct myproto_small **buf);
 struct myproto_small *myproto_small_done(struct sock *sk, int len);
 u32 myproto_small_len(const struct sock *sk);
-int myproto_small_spill(struct sock *sk, bool all);
+int myproto_small_flush(struct sock *sk, bool all);
 void myproto_small_purge(struct sock *sk, enum skb_drop_reason reason);
 
 /* sockets.c */

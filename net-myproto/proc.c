@@ -12,9 +12,7 @@
 
 #include "myproto.h"
 
-/* Position 0 is the header, and those of the sockets are one more than what the
- * walk over them knows.
- */
+/* Position 0 is the header. Other positions are those of sockets.c plus 1. */
 static void *myproto_seq_start(struct seq_file *seq, loff_t *pos)
 {
 	struct sock *sk;
@@ -77,13 +75,6 @@ static const struct seq_operations myproto_seq_ops = {
 	.show	= myproto_seq_show,
 };
 
-/**
- * myproto_proc_register - make /proc/net/myproto of a network namespace
- * @net: the namespace
- *
- * Context: Process context. May sleep.
- * Return: 0 or -ENOMEM.
- */
 int __net_init myproto_proc_register(struct net *net)
 {
 	if (!proc_create_net("myproto", 0444, net->proc_net, &myproto_seq_ops,
@@ -92,19 +83,13 @@ int __net_init myproto_proc_register(struct net *net)
 	return 0;
 }
 
-/**
- * myproto_proc_unregister - undo myproto_proc_register()
- * @net: the namespace
- *
- * Context: Process context. May sleep, until nobody reads the file.
- */
 void __net_exit myproto_proc_unregister(struct net *net)
 {
 	remove_proc_entry("myproto", net->proc_net);
 }
 
-/* How many descriptors have been sent to @sk, or to the connections that wait
- * for its accept(), and not been read.
+/* Number of file descriptors in flight to @sk, or to the connections in its
+ * accept queue
  */
 static unsigned int myproto_scm_fds(struct sock *sk)
 {
@@ -114,19 +99,12 @@ static unsigned int myproto_scm_fds(struct sock *sk)
 	spin_lock(&sk->sk_receive_queue.lock);
 	fds = atomic_read(&msk->scm_fds);
 	if (READ_ONCE(sk->sk_state) == TCP_LISTEN)
-		list_for_each_entry(child, &msk->accept_queue, room_relay.entry)
+		list_for_each_entry(child, &msk->accept_queue, peer_relay.entry)
 			fds += atomic_read(&child->scm_fds);
 	spin_unlock(&sk->sk_receive_queue.lock);
 	return fds;
 }
 
-/**
- * myproto_show_fdinfo - what /proc/PID/fdinfo tells of a socket
- * @seq: where to write it
- * @sock: the socket
- *
- * Context: Process context.
- */
 void myproto_show_fdinfo(struct seq_file *seq, struct socket *sock)
 {
 	seq_printf(seq,

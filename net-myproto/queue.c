@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* AF_MYPROTO: what a socket has been sent, and who waits for it or for room */
+/* AF_MYPROTO: receive queues, and waiting for data or receive buffer space */
 
 #include <linux/errno.h>
 #include <linux/gfp.h>
@@ -24,21 +24,13 @@
 
 #include "myproto.h"
 
-/* How much one fragment of an skb holds */
+/* Size of one skb fragment */
 #define MYPROTO_FRAG_SIZE	(PAGE_SIZE << PAGE_ALLOC_COSTLY_ORDER)
 
-/* Up to that, memory from kmalloc() is cheaper than pages. */
+/* Up to this size, memory from kmalloc() is cheaper than pages. */
 #define MYPROTO_LINEAR_MAX	((int)SKB_WITH_OVERHEAD(MAX(SZ_8K, PAGE_SIZE)))
 
-/**
- * myproto_reader_wake - wake a thread that waits for data
- * @entry: its entry on the wait queue of its socket
- * @mode: see autoremove_wake_function()
- * @flags: the same
- * @key: the events, or NULL when the state of the socket has changed
- *
- * Return: 0 when the wake-up is for somebody else: room at the peer.
- */
+/* Wake function of readers: ignore wake-ups for space at the peer. */
 int myproto_reader_wake(wait_queue_entry_t *entry, unsigned int mode, int flags,
 			void *key)
 {
@@ -47,8 +39,8 @@ int myproto_reader_wake(wait_queue_entry_t *entry, unsigned int mode, int flags,
 	return autoremove_wake_function(entry, mode, flags, key);
 }
 
-/* The same for a thread that waits for room, at its own socket: it wants to
- * know when that is shut down, and of nothing that has a key.
+/* For a thread that waits for space, at its own socket: wake it only for
+ * changes of the socket state, which have no key.
  */
 static int myproto_state_wake(wait_queue_entry_t *entry, unsigned int mode,
 			      int flags, void *key)
@@ -67,15 +59,9 @@ static int myproto_relay_wake(wait_queue_entry_t *entry, unsigned int mode,
 	return 1;
 }
 
-/**
- * myproto_relay_init - prepare a relay, which wakes pollers when there is room
- * @relay: the relay, to be left at a receiver's room_wait
- * @sk: the sender, whose sk_write_space() is called
- *
- * The sender keeps the receiver from being freed as long as the relay is there,
- * and takes it away before it is itself closed.
- *
- * Context: Any.
+/* A relay in peer_wait of a receiver calls sk_write_space() of @sk once. While
+ * it is there, @sk holds a reference to the receiver. @sk removes it before
+ * close.
  */
 void myproto_relay_init(wait_queue_entry_t *relay, struct sock *sk)
 {
@@ -84,12 +70,12 @@ void myproto_relay_init(wait_queue_entry_t *relay, struct sock *sk)
 	INIT_LIST_HEAD(&relay->entry);
 }
 
-/* Have @relay at @peer's room_wait, for one wake-up. It is only then that the
- * caller may look whether there is room.
+/* Add @relay to peer_wait of @peer for one wake-up. The caller must check for
+ * space after this.
  */
 static void myproto_relay_add(wait_queue_entry_t *relay, struct sock *peer)
 {
-	wait_queue_head_t *wait = &myproto_sk(peer)->room_wait;
+	wait_queue_head_t *wait = &myproto_sk(peer)->peer_wait;
 
 	spin_lock_irq(&wait->lock);
 	if (list_empty(&relay->entry))
@@ -100,25 +86,16 @@ static void myproto_relay_add(wait_queue_entry_t *relay, struct sock *peer)
 	smp_mb();
 }
 
-/**
- * myproto_relay_del - take a relay away
- * @relay: the relay, there or not
- * @peer: where it was put, if it was
- *
- * Afterwards nobody uses @relay any more.
- *
- * Context: Process context.
- */
+/* @relay need not be in peer_wait of @peer. It is not in use afterwards. */
 void myproto_relay_del(wait_queue_entry_t *relay, struct sock *peer)
 {
-	wait_queue_head_t *wait = &myproto_sk(peer)->room_wait;
+	wait_queue_head_t *wait = &myproto_sk(peer)->peer_wait;
 
 	spin_lock_irq(&wait->lock);
 	list_del_init(&relay->entry);
 	spin_unlock_irq(&wait->lock);
 }
 
-/* What myproto_publish() would return now. */
 static int myproto_tx_look(const struct sock *sk, struct sock *peer)
 {
 	int err;
@@ -129,10 +106,9 @@ static int myproto_tx_look(const struct sock *sk, struct sock *peer)
 	return err;
 }
 
-/* Have sk_write_space() called when there is room at the peer of @sk, and look
- * whether there is, model: poll_arm. This is about the peer @want alone, unless
- * that is NULL: of others it says -EAGAIN and no more. Says -EAGAIN too when
- * @half is set and there is less room than poll() asks for.
+/* Arm the relay of @sk, then check for space at its peer, model: poll_arm. If
+ * @want is not NULL and not the peer, only returns -EAGAIN. With @half, also
+ * returns -EAGAIN if there is less space than poll() needs.
  */
 static int myproto_tx_arm(struct sock *sk, const struct sock *want, bool half)
 {
@@ -140,7 +116,7 @@ static int myproto_tx_arm(struct sock *sk, const struct sock *want, bool half)
 	struct sock *peer;
 	int err;
 
-	/* First, since there may be room at once. */
+	/* Before the check: there may be space at once. */
 	sk_set_bit(SOCKWQ_ASYNC_NOSPACE, sk);
 
 	spin_lock(&sk->sk_receive_queue.lock);
@@ -149,7 +125,7 @@ static int myproto_tx_arm(struct sock *sk, const struct sock *want, bool half)
 		peer = NULL;
 	if (peer) {
 		sock_hold(peer);
-		myproto_relay_add(&msk->room_relay, peer);
+		myproto_relay_add(&msk->peer_relay, peer);
 	}
 	spin_unlock(&sk->sk_receive_queue.lock);
 	if (!peer)
@@ -162,15 +138,9 @@ static int myproto_tx_arm(struct sock *sk, const struct sock *want, bool half)
 	return err;
 }
 
-/**
- * myproto_tx_short - a send has ended for a lack of memory
- * @sk: the sender
- * @peer: the receiver
- *
- * It may have been short, and then its caller waits for room as after -EAGAIN.
- * If there is room already, perhaps nobody will make any: so tell at once.
- *
- * Context: Process context.
+/* Called after a send failed with -ENOBUFS. A short send makes its caller wait
+ * for space as after -EAGAIN. If there is space already, maybe no reader will
+ * free more: report it now.
  */
 void myproto_tx_short(struct sock *sk, struct sock *peer)
 {
@@ -178,14 +148,8 @@ void myproto_tx_short(struct sock *sk, struct sock *peer)
 		sk->sk_write_space(sk);
 }
 
-/**
- * myproto_writable - whether a send would not have to wait
- * @sk: a socket that cannot be closed meanwhile
- *
- * If it would have to wait, sk_write_space() says when it no longer would.
- *
- * Context: Process context.
- * Return: true also when all it would get is an error.
+/* If this returns false, sk_write_space() will be called when there is space.
+ * If a send would fail, this returns true.
  */
 bool myproto_writable(struct sock *sk)
 {
@@ -204,12 +168,11 @@ bool myproto_writable(struct sock *sk)
 	return room || myproto_tx_arm(sk, NULL, true) != -EAGAIN;
 }
 
-/* Sleep until @sk can send to @peer or has to give up. */
 static int myproto_sleep_room(struct sock *sk, struct sock *peer, long *timeo)
 {
-	wait_queue_head_t *room = &myproto_sk(peer)->room_wait;
-	/* It keeps its place while it waits. When it is awake already, the
-	 * wake-up goes to the next one.
+	wait_queue_head_t *room = &myproto_sk(peer)->peer_wait;
+	/* Not autoremove: the thread keeps its place while it waits. If it is
+	 * already awake, the wake-up goes to the next one.
 	 */
 	DEFINE_WAIT_FUNC(wait, default_wake_function);
 	DEFINE_WAIT_FUNC(state, myproto_state_wake);
@@ -243,18 +206,17 @@ static int myproto_sleep_room(struct sock *sk, struct sock *peer, long *timeo)
 }
 
 /**
- * myproto_wait_room - wait until there is something to be said to a send
+ * myproto_wait_room - wait until a send can be tried again
  * @sk: the sender
- * @peer: the receiver, with a reference held by the caller or by @sk
- * @timeo: how many jiffies to wait at most; what is left is stored there
+ * @peer: the receiver; the caller or @sk holds a reference
+ * @timeo: timeout in jiffies, updated
  *
- * If it returns -EAGAIN and @peer is the peer of @sk, then sk_write_space()
- * will tell when there is room. Whatever it returns, the caller has been given
- * a wake-up that was for one sender, and calls myproto_wake_room() at its end.
+ * After -EAGAIN, if @sk is connected to @peer, sk_write_space() will be called
+ * when there is space. In all cases the caller may have consumed an exclusive
+ * wake-up and must call myproto_wake_room() at its end.
  *
- * Context: Process context. May sleep.
- * Return: 0 when there was room, -EAGAIN when there was no time left, what a
- * signal gives, -EPIPE when @sk is shut down, or what myproto_publish() gives.
+ * Return: 0 if there is space, -EAGAIN after the timeout, -EPIPE if @sk is shut
+ * down, the error of a signal, or see myproto_enqueue().
  */
 int myproto_wait_room(struct sock *sk, struct sock *peer, long *timeo)
 {
@@ -268,44 +230,31 @@ int myproto_wait_room(struct sock *sk, struct sock *peer, long *timeo)
 	return err == -EAGAIN ? myproto_tx_arm(sk, peer, false) : err;
 }
 
-/**
- * myproto_wake_room - wake who waits for room, if there is
- * @sk: the receiver
- *
- * Wakes all who poll, and one of those who sleep, who calls this again when it
- * has sent, or has given up. Model: recv_wake, send_pass.
- *
- * Context: Process context, with no lock held that a wake-up might take.
+/* Wake all pollers and one sleeping sender, which calls this again after it has
+ * sent or given up. Called without locks that a wake-up may take. Model:
+ * recv_wake, send_pass.
  */
 void myproto_wake_room(struct sock *sk)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 
-	if (myproto_rx_writable(sk) && wq_has_sleeper(&msk->room_wait))
-		wake_up_interruptible(&msk->room_wait);
+	if (myproto_rx_writable(sk) && wq_has_sleeper(&msk->peer_wait))
+		wake_up_interruptible(&msk->peer_wait);
 }
 
 #ifdef CONFIG_MEMCG
-/**
- * __myproto_charge_begin - do what myproto_charge_begin() says
- * @peer: the receiver
- * @gfp: how to allocate, is changed here
- *
- * Context: Process context.
- * Return: see myproto_charge_begin().
- */
 struct mem_cgroup *__myproto_charge_begin(const struct sock *peer, gfp_t *gfp)
 {
 	/* Pairs with smp_wmb() in myproto_accept(). */
 	bool accepted = smp_load_acquire(&peer->sk_socket);
-	/* Once it is set it stays as long as @peer. */
+	/* Once set, it does not change while @peer exists. */
 	struct mem_cgroup *memcg = mem_cgroup_from_sk(peer);
 
-	if (!accepted || !myproto_rx_takes(peer))
+	if (!accepted || !myproto_rx_space(peer))
 		return current->active_memcg;
 
 	if (memcg) {
-		/* Reclaim in the cgroup of somebody else has to end soon. */
+		/* Do not reclaim for long in a cgroup that is not our own. */
 		*gfp = (*gfp & ~__GFP_RETRY_MAYFAIL) | __GFP_NORETRY;
 		return set_active_memcg(memcg);
 	}
@@ -315,9 +264,7 @@ struct mem_cgroup *__myproto_charge_begin(const struct sock *peer, gfp_t *gfp)
 }
 #endif
 
-/* Copy what @skb has room for. The pages are not highmem, and so a whole
- * fragment can be copied at once.
- */
+/* The pages are not highmem, so whole fragments can be copied. */
 static int myproto_fill_pages(struct sk_buff *skb, struct iov_iter *from)
 {
 	int i;
@@ -332,8 +279,8 @@ static int myproto_fill_pages(struct sk_buff *skb, struct iov_iter *from)
 	return 0;
 }
 
-/* Make an skb with @len bytes in pages: in few of them, as large as are cheap
- * to get, so that the last is not cut down to what is left.
+/* Use few large pages: round up the last one, or alloc_skb_with_frags() would
+ * split it into smaller ones.
  */
 static struct sk_buff *myproto_skb_alloc_pages(int len, gfp_t gfp, int *err)
 {
@@ -344,7 +291,7 @@ static struct sk_buff *myproto_skb_alloc_pages(int len, gfp_t gfp, int *err)
 		size += PAGE_SIZE << get_order(rest);
 	skb = alloc_skb_with_frags(0, size, PAGE_ALLOC_COSTLY_ORDER, err, gfp);
 	if (!skb) {
-		/* Of small ones there should be no more than needed. */
+		/* If there are only small pages, do not round up. */
 		size = PAGE_ALIGN(len);
 		skb = alloc_skb_with_frags(0, size, PAGE_ALLOC_COSTLY_ORDER,
 					   err, gfp);
@@ -354,22 +301,12 @@ static struct sk_buff *myproto_skb_alloc_pages(int len, gfp_t gfp, int *err)
 
 	skb->len = size;
 	skb->data_len = size;
-	/* It is not shared, and so this does not fail. */
+	/* This cannot fail: the skb is not shared. */
 	pskb_trim(skb, len);
 	return skb;
 }
 
-/**
- * myproto_skb_alloc - make an skb of what is sent
- * @sk: the sender
- * @peer: the receiver, who pays
- * @msg: the data
- * @len: how many bytes of it
- * @err: where to store the error
- *
- * Context: Process context. May sleep.
- * Return: the skb, or NULL with -ENOBUFS or -EFAULT in @err.
- */
+/* @peer is charged. On error, -ENOBUFS or -EFAULT, @msg is not consumed. */
 struct sk_buff *myproto_skb_alloc(struct sock *sk, struct sock *peer,
 				  struct msghdr *msg, int len, int *err)
 {
@@ -400,16 +337,6 @@ struct sk_buff *myproto_skb_alloc(struct sock *sk, struct sock *peer,
 	return skb;
 }
 
-/**
- * myproto_skb_read - copy from an skb to a reader
- * @skb: the skb
- * @off: where to begin in it
- * @msg: where to copy to
- * @len: how many bytes
- *
- * Context: Process context. May sleep.
- * Return: 0 or -EFAULT.
- */
 int myproto_skb_read(const struct sk_buff *skb, int off, struct msghdr *msg,
 		     int len)
 {
@@ -420,9 +347,8 @@ int myproto_skb_read(const struct sk_buff *skb, int off, struct msghdr *msg,
 		0 : -EFAULT;
 }
 
-/* What becomes of @skb, which the filter of @peer or a security module has not
- * let in. What the filter drops has been sent all the same; for other reasons
- * it is the caller's, to say so.
+/* A message that the socket filter drops counts as sent. In other cases the
+ * caller keeps @skb and returns the error.
  */
 static int myproto_filtered(struct sock *peer, struct sk_buff *skb,
 			    enum skb_drop_reason reason)
@@ -438,10 +364,8 @@ static int myproto_filtered(struct sock *peer, struct sk_buff *skb,
 	}
 }
 
-/* Do what myproto_publish() says with the credentials @cred. Returns -ESTALE
- * when these are no longer what is wanted.
- */
-static int myproto_try_publish(struct sock *sk, struct sock *peer,
+/* Returns -ESTALE if credentials are needed that @cred does not have. */
+static int myproto_try_enqueue(struct sock *sk, struct sock *peer,
 			       struct sk_buff *skb, struct scm_cookie *scm,
 			       const struct myproto_cred *cred)
 {
@@ -486,25 +410,21 @@ static int myproto_try_publish(struct sock *sk, struct sock *peer,
 }
 
 /**
- * myproto_publish - give an skb to a socket
+ * myproto_enqueue - enqueue an skb at a receiver
  * @sk: the sender
  * @peer: the receiver
- * @skb: what is sent; the receiver's if it returns 0
- * @scm: the credentials that the sender names, and the files, which it no
- *	longer has when they have been sent; or NULL
+ * @skb: the data; consumed on success
+ * @scm: credentials and files, or NULL; the files are moved to @skb on success
  *
- * Who is told about the sender, whether @peer takes files, and whether its
- * filter lets a message in, is decided at the moment when it is queued.
+ * The options and the socket filter of @peer are checked under the queue lock.
  *
- * Context: Process context. May sleep.
- * Return: 0, -EAGAIN when @peer has no room, -EPIPE when it takes no more,
- * -ECONNREFUSED instead when it is a closed SOCK_DGRAM socket, -EPERM when it
- * is associated with another one or takes no files, -ETOOMANYREFS when the
- * caller's user has too many in flight, -EACCES when a security module denies
- * it, or -ENOBUFS when @skb is of memory that is kept for other uses, or there
- * is none.
+ * Return: 0, -EAGAIN without space, -EPIPE after shutdown, -ECONNREFUSED if
+ * @peer is SOCK_DGRAM and closed, -EPERM if it is connected to another socket
+ * or accepts no files, -ETOOMANYREFS if too many files are in flight, -EACCES
+ * if a security module denies it, or -ENOBUFS without memory or if @skb is
+ * pfmemalloc.
  */
-int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb,
+int myproto_enqueue(struct sock *sk, struct sock *peer, struct sk_buff *skb,
 		    struct scm_cookie *scm)
 {
 	struct myproto_cred cred;
@@ -515,21 +435,14 @@ int myproto_publish(struct sock *sk, struct sock *peer, struct sk_buff *skb,
 		/* Not under the queue lock: security modules may sleep. */
 		if (scm || myproto_wants_cred(sk, peer))
 			cred = myproto_send_cred(sk, peer, scm);
-		/* There may be no other time at which a pidfd can be had. */
+		/* A pidfd may be requested after the process has exited. */
 		if (cred.pid && pidfs_register_pid(cred.pid))
 			return -ENOBUFS;
-		err = myproto_try_publish(sk, peer, skb, scm, &cred);
+		err = myproto_try_enqueue(sk, peer, skb, scm, &cred);
 	} while (err == -ESTALE);
 	return err;
 }
 
-/**
- * myproto_readable - whether there is enough for a read not to wait
- * @sk: a socket that cannot be closed meanwhile
- *
- * Context: Any.
- * Return: whether there is; with SOCK_STREAM that is up to SO_RCVLOWAT.
- */
 bool myproto_readable(const struct sock *sk)
 {
 	u32 inq = myproto_inq(sk);
@@ -537,14 +450,13 @@ bool myproto_readable(const struct sock *sk)
 	if (sk->sk_type != SOCK_STREAM)
 		return !myproto_rx_empty(sk);
 
-	/* Not the queues, which a reader may just be moving. Where nobody is
-	 * woken to send as much as SO_RCVLOWAT asks for, what is there will do.
+	/* Not the queues: a reader may be moving data. If senders are not woken
+	 * to fill up to SO_RCVLOWAT, less data is enough.
 	 */
 	return inq && (inq >= READ_ONCE(sk->sk_rcvlowat) ||
 		       !myproto_rx_writable(sk));
 }
 
-/* How many bytes the message has that will be read next. */
 static int myproto_next_len(struct sock *sk)
 {
 	struct sk_buff *skb;
@@ -562,17 +474,7 @@ static int myproto_next_len(struct sock *sk)
 	return len;
 }
 
-/**
- * myproto_sk_ioctl - SIOCINQ and SIOCOUTQ, also for io_uring
- * @sk: the socket
- * @cmd: SIOCINQ: how many bytes there are to read, with SOCK_DGRAM in the next
- *	message; SIOCOUTQ: how many the peer has not read, with SOCK_DGRAM 0,
- *	for what was sent is not the sender's any more
- * @karg: where to store it
- *
- * Context: Process context.
- * Return: 0, -EINVAL when @sk listens, or -ENOIOCTLCMD for any other @cmd.
- */
+/* SIOCOUTQ is 0 for SOCK_DGRAM: the receiver owns what was sent. */
 int myproto_sk_ioctl(struct sock *sk, int cmd, int *karg)
 {
 	bool dgram = sk->sk_type == SOCK_DGRAM;
@@ -595,18 +497,11 @@ int myproto_sk_ioctl(struct sock *sk, int cmd, int *karg)
 	return 0;
 }
 
-/**
- * myproto_set_rcvbuf - SO_RCVBUF has been set
- * @sk: the socket
- * @val: the new size in bytes
- *
- * Context: Process context, with the socket lock held.
- */
 void myproto_set_rcvbuf(struct sock *sk, int val)
 {
-	/* Under the lock, so that either a sender sees it or what was sent is
-	 * seen below. There may be room where there was none, or none where
-	 * there was, so that what is there will do.
+	/* Under the queue lock: either a sender sees the new size, or its data
+	 * is seen below. With more space senders can continue. With less, data
+	 * below SO_RCVLOWAT may be enough.
 	 */
 	spin_lock(&sk->sk_receive_queue.lock);
 	WRITE_ONCE(sk->sk_rcvbuf, val);
@@ -616,18 +511,10 @@ void myproto_set_rcvbuf(struct sock *sk, int val)
 		sk->sk_data_ready(sk);
 }
 
-/**
- * myproto_set_rcvlowat - set SO_RCVLOWAT
- * @sk: the socket
- * @val: how many bytes there must be for a read not to wait; 0 is 1
- *
- * Context: Process context, with the socket lock held.
- * Return: 0.
- */
 int myproto_set_rcvlowat(struct sock *sk, int val)
 {
-	/* Under the lock, so that either a sender sees it or what was sent is
-	 * seen below. It may be enough now.
+	/* Under the queue lock: either a sender sees the new value, or its data
+	 * is seen below.
 	 */
 	spin_lock(&sk->sk_receive_queue.lock);
 	WRITE_ONCE(sk->sk_rcvlowat, val ? : 1);

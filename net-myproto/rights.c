@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-/* AF_MYPROTO: descriptors that go with what is sent
+/* AF_MYPROTO: file descriptors that are sent with data
  *
  * A queue holds files, and a file can be a socket with a queue. AF_UNIX finds
- * cycles of these by a garbage collector. Here sockets cannot form any: a file
- * is taken only if it is no socket whose queue holds files, and no ring that
- * holds such sockets. What a device pins, as binder does, is as with AF_UNIX.
+ * cycles of sockets with a garbage collector. AF_MYPROTO prevents them: sockets
+ * whose queue can hold files cannot be sent, nor can io_uring files. As with
+ * AF_UNIX, devices such as binder can still hold files.
  */
 
 #include <linux/atomic.h>
@@ -18,18 +18,10 @@
 
 #include "myproto.h"
 
-/**
- * myproto_rights_check - whether files can be sent
- * @peer: the receiver
- * @msg: what they are sent with
- * @fpl: the files, of which the core has refused those of io_uring
- *
- * Whether @peer takes files is decided when they are queued. But to one that
- * does not now, the sender need not wait.
- *
- * Context: Any.
- * Return: 0, -EINVAL when one is an AF_UNIX or AF_MYPROTO socket or there is no
- * byte of a stream to go with, or -EPERM when @peer takes none.
+/* Check whether files can be sent. The core has already refused those of
+ * io_uring. SO_PASSRIGHTS of @peer is checked again under its queue lock; the
+ * check here avoids a useless wait. Returns 0, -EINVAL when a file cannot be
+ * sent or has no data to go with, or -EPERM.
  */
 int myproto_rights_check(const struct sock *peer, const struct msghdr *msg,
 			 const struct scm_fp_list *fpl)
@@ -51,16 +43,9 @@ int myproto_rights_check(const struct sock *peer, const struct msghdr *msg,
 	return peer->sk_scm_rights ? 0 : -EPERM;
 }
 
-/**
- * myproto_rights_send - let files go with data that is being queued
- * @peer: the receiver
- * @skb: the data, which becomes the owner of the files
- * @scm: the files, which it no longer has then
- *
- * From here on they count against who sent them, and the list of them against
- * the receive buffer.
- *
- * Context: With the queue lock of @peer held.
+/* Attach the files of @scm to @skb, which owns them from now on. They count as
+ * in flight for the sender, and the list is charged to @peer. Caller holds the
+ * queue lock of @peer.
  */
 void myproto_rights_send(struct sock *peer, struct sk_buff *skb,
 			 struct scm_cookie *scm)
@@ -75,27 +60,20 @@ void myproto_rights_send(struct sock *peer, struct sk_buff *skb,
 	skb->destructor = myproto_skb_destruct;
 }
 
-/**
- * myproto_rights_off - data that has files has been taken off a queue
- * @sk: the receiver
- * @skb: the data
- *
- * Context: Any.
- */
+/* Called when @skb with files has been dequeued. */
 void myproto_rights_off(struct sock *sk, const struct sk_buff *skb)
 {
 	atomic_sub(MYPROTO_CB(skb)->fpl->count, &myproto_sk(sk)->scm_fds);
 }
 
 /**
- * myproto_rights_recv - the files for a reader
+ * myproto_rights_recv - get the files for a reader
  * @skb: the data, which has files
  * @msg: the reader's message
- * @share: others have a right to the files, too
+ * @share: other readers may use the files, too
  *
- * Context: Process context. May sleep.
- * Return: the files, which the caller owns, or NULL when there is no memory for
- * a list of its own: then MSG_CTRUNC says so.
+ * Return: the files, which the caller owns, or NULL with MSG_CTRUNC set when
+ * there is no memory for a copy of the list.
  */
 struct scm_fp_list *myproto_rights_recv(struct sk_buff *skb,
 					struct msghdr *msg, bool share)
@@ -115,12 +93,7 @@ struct scm_fp_list *myproto_rights_recv(struct sk_buff *skb,
 	return fpl;
 }
 
-/**
- * myproto_rights_close - close the files of data that will not be read
- * @skb: the data, which has files and that nobody else uses
- *
- * Context: Any, for the last fput() of a file is deferred.
- */
+/* Close files that will not be read. Any context: fput() is deferred. */
 void myproto_rights_close(struct sk_buff *skb)
 {
 	struct scm_cookie scm = {

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/* AF_MYPROTO: data that goes without an skb
- *
- * To allocate and free an skb takes longer than all else that is done for a
- * small send. So what needs none goes to plain buffers: little data to the one
- * that is part of the socket, or to the end of the last one as long as that has
- * space, and otherwise to a new one. A buffer is freed when all of it has been
- * read, so an idle socket has none.
+/* AF_MYPROTO: data without an skb. An skb costs more than the rest of a small
+ * send, so small data goes to plain buffers: the one in the socket, the last
+ * one if it has space, or a new one. A buffer is freed when all data is read.
  */
 
 #include <linux/errno.h>
@@ -23,9 +19,7 @@
 #include "myproto.h"
 #include "trace.h"
 
-/* The least that a buffer is allocated with that others can add to: when there
- * may be no more, and when there is
- */
+/* Minimum size of a buffer for several sends: the first one, and later ones */
 #define MYPROTO_SMALL_FEW	SZ_512
 #define MYPROTO_SMALL_MANY	SZ_4K
 
@@ -44,8 +38,8 @@ static u32 myproto_small_space(const struct myproto_small *buf)
 	return size - buf->in;
 }
 
-/* Whether the buffer that is part of @msk can be used: no data and no reader is
- * in it.
+/* Whether the buffer in @msk has no data and no reader. The acquire pairs with
+ * refcount_dec_and_test() in myproto_small_put().
  */
 static bool myproto_small_inline(const struct myproto_sock *msk)
 {
@@ -53,10 +47,11 @@ static bool myproto_small_inline(const struct myproto_sock *msk)
 	       !atomic_read_acquire(&msk->small_inline.users.refs);
 }
 
-/* Whether @peer takes data without an skb: that has no place for who sent it
- * and when, no filter sees it, and it is older than what is in the queue.
+/* Data without an skb has no sender or timestamp, bypasses socket filters, and
+ * is older than sk_receive_queue.
  */
-static inline bool myproto_small_suits(const struct sock *sk, const struct sock *peer)
+static inline bool myproto_small_suits(const struct sock *sk,
+				       const struct sock *peer)
 {
 	return skb_queue_empty_lockless(&peer->sk_receive_queue) &&
 	       !(READ_ONCE(peer->sk_flags) & MYPROTO_SKB_FLAGS) &&
@@ -64,8 +59,8 @@ static inline bool myproto_small_suits(const struct sock *sk, const struct sock 
 	       !myproto_wants_cred(sk, peer);
 }
 
-/* Copy the next @len bytes of @msg to @to, as one message unless it is a
- * stream. Returns whether all could be copied; if not, @msg is as it was.
+/* Copy @len bytes of @msg, as a record unless it is a stream. On failure @msg
+ * is not consumed.
  */
 static inline bool myproto_small_fill(const struct sock *sk, void *to,
 			       struct msghdr *msg, u32 len)
@@ -81,8 +76,8 @@ static inline bool myproto_small_fill(const struct sock *sk, void *to,
 	return copy_from_iter_full(rec->data, len, &msg->msg_iter);
 }
 
-/* Make a buffer with the next @len bytes of @msg, for @peer, who pays. Stores
- * -ESTALE in @err when it takes an skb, which can have many small pages.
+/* @peer is charged. Sets -ESTALE in @err if a large buffer is not available: an
+ * skb can use small pages.
  */
 static struct myproto_small *myproto_small_alloc(struct sock *sk,
 						 struct sock *peer,
@@ -127,7 +122,7 @@ static struct myproto_small *myproto_small_alloc(struct sock *sk,
 	return buf;
 }
 
-/* Add @buf to what @peer has been sent. Called with the queue lock held. */
+/* Called with the queue lock held. */
 static void myproto_small_link(struct sock *peer, struct myproto_small *buf)
 {
 	struct myproto_sock *msk = myproto_sk(peer);
@@ -140,16 +135,13 @@ static void myproto_small_link(struct sock *peer, struct myproto_small *buf)
 		msk->small_head = buf;
 	WRITE_ONCE(msk->small_tail, buf);
 	WRITE_ONCE(msk->small_space, myproto_small_space(buf));
-	/* Not for what is left at its end to add to, or has been read: so a
-	 * read makes as much room as a send takes.
-	 */
+	/* Charge used bytes only: a read frees as much as a send needs. */
 	atomic_add(buf->in + buf->slack, &peer->sk_rmem_alloc);
 }
 
-/* Add the next @len bytes of @msg to the last buffer of @peer, or what is in
- * the new buffer @from if that is not NULL. Called with the queue lock held, so
- * that the pages of the sender have to be there. Returns whether they were, and
- * there was space.
+/* Append the data of @from, or without it @len bytes of @msg, to the last
+ * buffer of @peer. Called with the queue lock held. Returns false if there is
+ * no space or if user pages are not present.
  */
 static bool myproto_small_append(struct sock *sk, struct sock *peer,
 				 struct msghdr *msg, u32 len,
@@ -194,7 +186,7 @@ static bool myproto_small_append(struct sock *sk, struct sock *peer,
 	return true;
 }
 
-/* Whether to try myproto_small_append(), as far as one sees without the lock */
+/* Whether to try myproto_small_append(), checked without the lock */
 static bool myproto_small_appends(const struct sock *peer, u32 need)
 {
 	const struct myproto_sock *msk = myproto_sk(peer);
@@ -206,11 +198,10 @@ static bool myproto_small_appends(const struct sock *peer, u32 need)
 	return need <= MYPROTO_SMALL_INLINE && myproto_small_inline(msk);
 }
 
-/* Give @peer @buf, or if that is NULL the next @len bytes of @msg.
- * Returns 0, -ESTALE when it takes an skb, -EFAULT when it takes a buffer, or
- * see myproto_publish().
+/* Enqueue @buf, or without it @len bytes of @msg. Returns -ESTALE if an skb is
+ * needed, -EFAULT if a buffer is needed, or see myproto_enqueue().
  */
-static int myproto_small_publish(struct sock *sk, struct sock *peer,
+static int myproto_small_enqueue(struct sock *sk, struct sock *peer,
 				 struct myproto_small *buf, struct msghdr *msg,
 				 int len)
 {
@@ -222,8 +213,8 @@ static int myproto_small_publish(struct sock *sk, struct sock *peer,
 	err = myproto_tx_state(sk, peer);
 	if (!err && !myproto_small_suits(sk, peer))
 		err = -ESTALE;
-	/* Also what is in a buffer, or threads whose pages are not there could
-	 * fill memory with buffers that have a byte each.
+	/* Append even a small @buf. Otherwise threads whose pages are not
+	 * present could fill memory with buffers of one byte.
 	 */
 	if (!err && (!buf || buf->in <= MYPROTO_SMALL_LOCKED))
 		added = myproto_small_append(sk, peer, msg, len, buf);
@@ -251,12 +242,11 @@ static int myproto_small_publish(struct sock *sk, struct sock *peer,
  * myproto_small_send - send data without an skb
  * @sk: the sender
  * @peer: the receiver
- * @msg: the data
- * @len: how many bytes of it
+ * @msg: the data; consumed only on success
+ * @len: number of bytes
  *
- * Context: Process context. May sleep.
- * Return: @len, 0 when it takes an skb, -EFAULT, -ENOBUFS, or see
- * myproto_publish(), with @msg as it was if it is not @len.
+ * Return: @len, 0 if an skb is needed, -EFAULT, -ENOBUFS, or see
+ * myproto_enqueue().
  */
 int myproto_small_send(struct sock *sk, struct sock *peer, struct msghdr *msg,
 		       int len)
@@ -268,18 +258,18 @@ int myproto_small_send(struct sock *sk, struct sock *peer, struct msghdr *msg,
 
 	if (!len || len > max || !myproto_small_suits(sk, peer))
 		return 0;
-	if (!myproto_rx_takes(peer))
+	if (!myproto_rx_space(peer))
 		return -EAGAIN;
 
 	if (myproto_small_appends(peer, myproto_record_size(sk, len))) {
-		err = myproto_small_publish(sk, peer, NULL, msg, len);
+		err = myproto_small_enqueue(sk, peer, NULL, msg, len);
 		if (err != -EFAULT)
 			goto out;
 	}
 	buf = myproto_small_alloc(sk, peer, msg, len, &err);
 	if (!buf)
 		goto out;
-	err = myproto_small_publish(sk, peer, buf, msg, len);
+	err = myproto_small_enqueue(sk, peer, buf, msg, len);
 	if (err) {
 		iov_iter_revert(&msg->msg_iter, len);
 		kfree(buf);
@@ -290,23 +280,17 @@ out:
 	return err ? : len;
 }
 
-/**
- * myproto_small_put - give up a buffer
- * @buf: the buffer
- *
- * Context: Any.
- */
 void myproto_small_put(struct myproto_small *buf)
 {
-	/* The one in the socket has no size. */
+	/* The buffer in the socket has size 0. */
 	bool allocated = buf->size;
 
 	if (refcount_dec_and_test(&buf->users) && allocated)
 		kfree(buf);
 }
 
-/* Take @size bytes off the first buffer of @sk. Returns that if it was all that
- * is there, for the caller to give up. Called with the queue lock held.
+/* Remove @size bytes from the first buffer. Returns the buffer if it is empty
+ * now; the caller has to release it. Called with the queue lock held.
  */
 static struct myproto_small *myproto_small_drop(struct sock *sk, int size)
 {
@@ -326,9 +310,7 @@ static struct myproto_small *myproto_small_drop(struct sock *sk, int size)
 	return buf;
 }
 
-/* The next message of @sk. Called with the queue lock held, when there is one
- * that has no skb.
- */
+/* Called with the queue lock held, if the next message has no skb. */
 static const struct myproto_record *myproto_small_record(const struct sock *sk)
 {
 	const struct myproto_small *buf = myproto_sk(sk)->small_head;
@@ -336,13 +318,8 @@ static const struct myproto_record *myproto_small_record(const struct sock *sk)
 	return myproto_small_data(buf) + buf->out;
 }
 
-/**
- * myproto_small_take - take a message
- * @sk: the receiver
- * @buf: where to store in which buffer it is, for myproto_small_put()
- *
- * Context: With the queue lock held, when the next message has no skb.
- * Return: the message.
+/* Take the next message if it has no skb. Called with the queue lock held. The
+ * caller releases @buf with myproto_small_put().
  */
 const struct myproto_record *myproto_small_take(struct sock *sk,
 						struct myproto_small **buf)
@@ -357,13 +334,8 @@ const struct myproto_record *myproto_small_take(struct sock *sk,
 	return rec;
 }
 
-/**
- * myproto_small_done - the next bytes of a stream have been read
- * @sk: the receiver
- * @len: how many
- *
- * Context: With the queue lock held.
- * Return: a buffer for myproto_small_put(), or NULL.
+/* @len bytes of a stream have been read. Called with the queue lock held.
+ * Returns a buffer to release with myproto_small_put(), or NULL.
  */
 struct myproto_small *myproto_small_done(struct sock *sk, int len)
 {
@@ -378,21 +350,15 @@ struct myproto_small *myproto_small_done(struct sock *sk, int len)
 	return NULL;
 }
 
-/**
- * myproto_small_len - how long the next message is
- * @sk: the receiver
- *
- * Context: With the queue lock held, when it has no skb.
- * Return: how many bytes it has.
- */
+/* Called with the queue lock held, if the next message has no skb. */
 u32 myproto_small_len(const struct sock *sk)
 {
 	return myproto_small_record(sk)->len;
 }
 
-/* Move the next message of @sk, or what there is of a stream in one place, to
- * @skb, which is new unless it is on sk_write_queue. Returns whether there was
- * something and space for it. Called with the queue lock held.
+/* Move the next message, or one piece of a stream, to @skb. If @new, enqueue
+ * @skb at sk_write_queue. Returns false if there is no data or @skb has no
+ * space. Called with the queue lock held.
  */
 static bool myproto_small_move(struct sock *sk, struct sk_buff *skb, bool new)
 {
@@ -426,8 +392,8 @@ static bool myproto_small_move(struct sock *sk, struct sk_buff *skb, bool new)
 	return true;
 }
 
-/* The skb to whose end bytes of a stream can go: nobody is to be told who sent
- * what is there, or when.
+/* The last skb, if stream data can be appended: it must not have a sender,
+ * timestamp or files.
  */
 static struct sk_buff *myproto_small_tail(struct sock *sk)
 {
@@ -439,33 +405,31 @@ static struct sk_buff *myproto_small_tail(struct sock *sk)
 	return skb;
 }
 
-/* How much space a new skb is to have for what is moved next. Called with the
- * queue lock held.
- */
+/* Size of a new skb for the next data. Called with the queue lock held. */
 static int myproto_small_room(struct sock *sk)
 {
 	int len = INT_MAX;
 
 	if (sk->sk_type != SOCK_STREAM)
 		return myproto_small_len(sk);
-	/* Who peeks at each byte may do so for long. */
+	/* A thread may peek after each byte: leave space for more data. */
 	myproto_small_bytes(sk, &len);
 	return skb_queue_empty(&sk->sk_write_queue) ?
 	       len : max(len, (int)SKB_WITH_OVERHEAD(SZ_4K));
 }
 
 /**
- * myproto_small_spill - move what has no skb to skbs, for readers who need them
+ * myproto_small_flush - flush small buffers to skbs for readers that need them
  * @sk: the receiver
- * @all: not only the next message of several
+ * @all: flush all messages, not only the next one
  *
- * They go to the end of sk_write_queue, which holds the oldest.
+ * Appends the skbs to sk_write_queue.
  *
- * Context: With the queue lock held, which is given up meanwhile, and of a
- * stream the socket lock. May sleep.
+ * Context: Queue lock held, but released meanwhile. Socket lock held if stream.
+ * May sleep.
  * Return: 0 or -ENOBUFS.
  */
-int myproto_small_spill(struct sock *sk, bool all)
+int myproto_small_flush(struct sock *sk, bool all)
 {
 	struct mem_cgroup *old;
 	struct sk_buff *skb;
@@ -479,13 +443,13 @@ int myproto_small_spill(struct sock *sk, bool all)
 			continue;
 		len = myproto_small_room(sk);
 		spin_unlock(&sk->sk_receive_queue.lock);
-		/* The reader may be about to sleep for want of a message. */
+		/* The reader may have called prepare_to_wait() already. */
 		__set_current_state(TASK_RUNNING);
 		old = myproto_charge_begin(sk, sk, &gfp);
 		skb = alloc_skb(len, gfp);
 		myproto_charge_end(old);
 		spin_lock(&sk->sk_receive_queue.lock);
-		/* Others may have read, or sent more, meanwhile. */
+		/* Other threads may have read or sent data meanwhile. */
 		if (!skb)
 			err = -ENOBUFS;
 		else if (!myproto_small_move(sk, skb, true))
@@ -494,13 +458,7 @@ int myproto_small_spill(struct sock *sk, bool all)
 	return err;
 }
 
-/**
- * myproto_small_purge - drop what has no skb
- * @sk: a socket that is being closed, with its peer still known
- * @reason: why
- *
- * Context: Process context, when nobody else reads from @sk or sends to it.
- */
+/* Called on close. The peer is still set; no thread reads or sends any more. */
 void myproto_small_purge(struct sock *sk, enum skb_drop_reason reason)
 {
 	const struct myproto_record *rec;

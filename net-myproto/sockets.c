@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* AF_MYPROTO: the sockets of a network namespace, for who wants to see them */
+/* AF_MYPROTO: the sockets of a network namespace, for sock_diag and /proc */
 
 #include <linux/errno.h>
 #include <linux/export.h>
@@ -17,37 +17,25 @@
 
 #include "myproto.h"
 
-/* A table has so many locks that those who make and close sockets at the same
- * time rarely meet, and takes 2 KiB.
- */
+/* Enough locks to avoid contention, in a table of 2 KiB */
 #define MYPROTO_BUCKET_BITS	7
 #define MYPROTO_BUCKETS		BIT(MYPROTO_BUCKET_BITS)
 
-/* A position is a bucket, and unless it is the beginning of that, the number of
- * the socket there.
- */
+/* A position has the number of a bucket, and inside it that of a socket. */
 #define MYPROTO_POS_SHIFT	33
 #define MYPROTO_POS_INSIDE	BIT_ULL(32)
 
-/* Some of the sockets, linked by their sk_node, the newest first. Each has a
- * number in sk_hash, which is one more than that of the one after it had: this
- * is how a walk finds its place again, wherever sockets have come and gone.
+/* Sockets, linked by sk_node, the newest first. sk_hash is the number of the
+ * socket: an iteration uses it to find its position again after sockets were
+ * added or removed.
  */
 struct myproto_bucket {
-	spinlock_t		lock;	/* for all of this and the numbers */
-	u32			last;	/* number given last, modulo 2^32 */
+	spinlock_t		lock;	/* protects the list and the numbers */
+	u32			last;	/* last number, modulo 2^32 */
 	struct hlist_head	head;
 };
 
-/**
- * myproto_sockets_init - make the table of the sockets of a network namespace
- * @net: the namespace
- *
- * It does not grow, for nothing is looked up in it.
- *
- * Context: Process context. May sleep.
- * Return: 0 or -ENOMEM.
- */
+/* The table does not grow: there are no lookups by key. */
 int myproto_sockets_init(struct net *net)
 {
 	struct myproto_bucket *buckets;
@@ -64,13 +52,7 @@ int myproto_sockets_init(struct net *net)
 }
 EXPORT_SYMBOL_IF_KUNIT(myproto_sockets_init);
 
-/**
- * myproto_sockets_exit - undo myproto_sockets_init()
- * @net: the namespace, in which no sockets are left: those of user space keep
- *	it, and those of the kernel have to be closed before
- *
- * Context: Process context. May sleep.
- */
+/* Kernel sockets, which hold no reference to @net, must be closed before. */
 void myproto_sockets_exit(struct net *net)
 {
 	struct myproto_bucket *buckets = myproto_net(net)->buckets;
@@ -89,14 +71,7 @@ static struct myproto_bucket *myproto_bucket(const struct sock *sk)
 	return &buckets[hash_ptr(sk, MYPROTO_BUCKET_BITS)];
 }
 
-/**
- * myproto_sockets_add - have a socket seen
- * @sk: a new socket
- *
- * The table holds no reference.
- *
- * Context: Process context.
- */
+/* The table holds no reference to @sk. */
 void myproto_sockets_add(struct sock *sk)
 {
 	struct myproto_bucket *bucket = myproto_bucket(sk);
@@ -107,12 +82,7 @@ void myproto_sockets_add(struct sock *sk)
 	spin_unlock(&bucket->lock);
 }
 
-/**
- * myproto_sockets_del - undo myproto_sockets_add()
- * @sk: a socket that is being closed, before anything is taken from it
- *
- * Context: Process context.
- */
+/* Must be called before close() changes anything of @sk. */
 void myproto_sockets_del(struct sock *sk)
 {
 	struct myproto_bucket *bucket = myproto_bucket(sk);
@@ -122,17 +92,15 @@ void myproto_sockets_del(struct sock *sk)
 	spin_unlock(&bucket->lock);
 }
 
-/* Whether @sk is to be seen. The other end of a connection is not until
- * connect() has made it one.
- */
+/* The child of a connect() becomes visible when it gets its peer. */
 static bool myproto_is_seen(const struct sock *sk)
 {
 	/* Pairs with rcu_assign_pointer() in myproto_establish(). */
 	return sock_i_ino(sk) || smp_load_acquire(&myproto_sk(sk)->peer);
 }
 
-/* The first socket to be seen that is @sk or comes after it. Called with the
- * lock of bucket number @bucket held, to which @sk belongs unless it is NULL.
+/* Returns the first visible socket from @sk on, with its bucket lock held.
+ * Caller holds the lock of @bucket, which contains @sk unless that is NULL.
  */
 static struct sock *myproto_sockets_seek(const struct net *net, u32 bucket,
 					 struct sock *sk, loff_t *pos)
@@ -161,20 +129,16 @@ static struct sock *myproto_sockets_seek(const struct net *net, u32 bucket,
 }
 
 /**
- * myproto_sockets_find - begin a walk over all sockets, or go on with it
- * @net: the network namespace whose sockets are wanted
- * @pos: where to begin: 0, or what was stored here before the walk paused;
- *	the position of the socket is stored here
+ * myproto_sockets_find - start or continue an iteration over all sockets
+ * @net: the network namespace
+ * @pos: 0, or the position where the iteration was paused; is updated
  *
- * A walk meets every socket once that is there from its beginning to its end,
- * however often it pauses. Those that come or go meanwhile it may miss. Numbers
- * are compared as jiffies are: 2^31 sockets between two neighbours in a bucket
- * would be too many.
+ * Finds every socket that exists during the whole iteration exactly once.
+ * Numbers wrap like jiffies: those of two neighbours in a bucket must differ
+ * by less than 2^31.
  *
- * Context: Process context.
- * Return: a socket, with the lock of its bucket held until it is given to
- * myproto_sockets_next() or myproto_sockets_end(), so that it is not closed
- * meanwhile; or NULL when there are no more.
+ * Return: a socket, or NULL. Its bucket lock is held, so that it cannot be
+ * closed, until myproto_sockets_next() or myproto_sockets_end().
  */
 struct sock *myproto_sockets_find(const struct net *net, loff_t *pos)
 {
@@ -187,7 +151,7 @@ struct sock *myproto_sockets_find(const struct net *net, loff_t *pos)
 
 	spin_lock(&buckets[bucket].lock);
 	sk = sk_head(&buckets[bucket].head);
-	/* Past those that are newer than where it paused */
+	/* Skip sockets that are newer than the position. */
 	if (*pos & MYPROTO_POS_INSIDE)
 		while (sk && (s32)(sk->sk_hash - (u32)*pos) > 0)
 			sk = sk_next(sk);
@@ -196,13 +160,12 @@ struct sock *myproto_sockets_find(const struct net *net, loff_t *pos)
 EXPORT_SYMBOL_GPL(myproto_sockets_find);
 
 /**
- * myproto_sockets_next - go to the next socket of a walk
+ * myproto_sockets_next - get the next socket of an iteration
  * @net: the network namespace
- * @sk: the socket where the walk is
- * @pos: its position; that of the next one is stored here
+ * @sk: the current socket, with its bucket lock held; is released
+ * @pos: its position; is updated
  *
- * Context: Process context, with the lock that came with @sk held.
- * Return: see myproto_sockets_find(); @sk is not the caller's any more.
+ * Return: see myproto_sockets_find().
  */
 struct sock *myproto_sockets_next(const struct net *net, struct sock *sk,
 				  loff_t *pos)
@@ -213,11 +176,8 @@ struct sock *myproto_sockets_next(const struct net *net, struct sock *sk,
 EXPORT_SYMBOL_GPL(myproto_sockets_next);
 
 /**
- * myproto_sockets_end - end a walk, or pause it
- * @sk: the socket where the walk is, which is not the caller's any more unless
- *	they have taken a reference; or NULL
- *
- * Context: Process context, with the lock that came with @sk held.
+ * myproto_sockets_end - end or pause an iteration
+ * @sk: the current socket, whose bucket lock is released, or NULL
  */
 void myproto_sockets_end(const struct sock *sk)
 {
@@ -226,7 +186,7 @@ void myproto_sockets_end(const struct sock *sk)
 }
 EXPORT_SYMBOL_GPL(myproto_sockets_end);
 
-/* The channel that @sk, which is connecting, wants to be connected to */
+/* The channel that @sk is connecting to */
 static u32 myproto_listener_channel(const struct sock *sk)
 {
 	const struct sock *listener;
@@ -240,7 +200,7 @@ static u32 myproto_listener_channel(const struct sock *sk)
 	return channel;
 }
 
-/* Called with the queue lock of @sk held, which keeps @peer. */
+/* Caller holds the queue lock of @sk, so that @peer stays. */
 static void myproto_get_peer_info(const struct sock *sk, struct sock *peer,
 				  struct myproto_info *info, bool cookie)
 {
@@ -256,11 +216,9 @@ static void myproto_get_peer_info(const struct sock *sk, struct sock *peer,
 
 /**
  * myproto_get_info - take a snapshot of a socket
- * @sk: the socket, which the caller has a reference to or meets on a walk
+ * @sk: the socket, with a reference or with its bucket lock held
  * @info: where to store it
- * @cookie: whether the cookie of the peer is wanted, which gives it one
- *
- * Context: Process context. Takes the queue lock.
+ * @cookie: store the cookie of the peer, and generate it if there is none
  */
 void myproto_get_info(struct sock *sk, struct myproto_info *info, bool cookie)
 {
@@ -270,9 +228,7 @@ void myproto_get_info(struct sock *sk, struct myproto_info *info, bool cookie)
 	*info = (struct myproto_info) {};
 	spin_lock(&queue->lock);
 	peer = myproto_peer_locked(sk);
-	/* connect() does not take the lock, but sets the peer last. Pairs with
-	 * rcu_assign_pointer() in myproto_establish().
-	 */
+	/* Pairs with rcu_assign_pointer() in myproto_establish(). */
 	smp_rmb();
 	info->state = READ_ONCE(sk->sk_state);
 	info->shutdown = READ_ONCE(sk->sk_shutdown);
@@ -285,8 +241,8 @@ void myproto_get_info(struct sock *sk, struct myproto_info *info, bool cookie)
 		info->rqueue = myproto_inq(sk);
 	}
 
-	/* It is connected when it has both. Who closes it changes the state
-	 * first.
+	/* TCP_ESTABLISHED without a peer is still connecting: close() changes
+	 * the state before it clears the peer.
 	 */
 	if (info->state == TCP_ESTABLISHED) {
 		if (peer)

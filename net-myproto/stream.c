@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/* AF_MYPROTO: the data of SOCK_STREAM
- *
- * A write goes to the buffers of small.c if it is small, and otherwise becomes
- * one or more skbs. The reader takes over all of these that there are and
- * copies from them without the lock that senders take.
+/* AF_MYPROTO: SOCK_STREAM data. Small writes go to the buffers of small.c,
+ * others to skbs. A reader moves all skbs to sk_write_queue and copies from
+ * them without the queue lock.
  */
 
 #include <linux/errno.h>
 #include <linux/minmax.h>
-#include <linux/mutex.h>
 #include <linux/net.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
@@ -22,14 +19,12 @@
 #include "myproto.h"
 #include "trace.h"
 
-/* An skb goes back as a whole, so it should be small against a receive buffer,
- * and large against what it costs to handle one.
+/* Space is freed by whole skbs. So they should be small compared to the receive
+ * buffer, but large compared to the cost of an skb.
  */
 #define MYPROTO_SKB_SIZE	SZ_64K
 
-/* Make an skb that refers to at most @len bytes of the pages @msg has: what is
- * written there later the reader may see.
- */
+/* The pages are not copied: the reader may see later writes to them. */
 static struct sk_buff *myproto_skb_splice(struct sock *sk, struct sock *peer,
 					  struct msghdr *msg, int len,
 					  int *err)
@@ -53,16 +48,14 @@ static struct sk_buff *myproto_skb_splice(struct sock *sk, struct sock *peer,
 		return NULL;
 	}
 
-	/* A byte of a page keeps all of it. */
+	/* One byte keeps the whole page. */
 	pinned = skb_shinfo(skb)->nr_frags * PAGE_SIZE;
 	if (pinned > skb->len)
 		skb->truesize += pinned - skb->len;
 	return skb;
 }
 
-/* Send as much of @msg as goes at a time. Returns how many bytes it was, or an
- * error: -EAGAIN when there is no room.
- */
+/* Returns the number of bytes sent, -EAGAIN without space, or an error. */
 static int myproto_send_some(struct sock *sk, struct sock *peer,
 			     struct msghdr *msg, struct scm_cookie *scm)
 {
@@ -77,7 +70,7 @@ static int myproto_send_some(struct sock *sk, struct sock *peer,
 		if (err)
 			return err;
 	}
-	if (!myproto_rx_takes(peer))
+	if (!myproto_rx_space(peer))
 		return -EAGAIN;
 
 	if (splice)
@@ -88,7 +81,7 @@ static int myproto_send_some(struct sock *sk, struct sock *peer,
 		return err;
 
 	len = skb->len;
-	err = myproto_publish(sk, peer, skb, scm);
+	err = myproto_enqueue(sk, peer, skb, scm);
 	if (!err)
 		return len;
 	iov_iter_revert(&msg->msg_iter, len);
@@ -96,7 +89,6 @@ static int myproto_send_some(struct sock *sk, struct sock *peer,
 	return err;
 }
 
-/* Send until @msg is empty, there is an error, or there is no time left. */
 static int myproto_stream_send(struct sock *sk, struct sock *peer,
 			       struct msghdr *msg, struct scm_cookie *scm)
 {
@@ -124,7 +116,7 @@ static int myproto_stream_send(struct sock *sk, struct sock *peer,
 			break;
 	}
 
-	/* The wake-up was for one, and there may be room for more. */
+	/* The wake-up was exclusive, and there may be space for more. */
 	if (waited)
 		myproto_wake_room(peer);
 	if (err == -ENOBUFS)
@@ -132,22 +124,6 @@ static int myproto_stream_send(struct sock *sk, struct sock *peer,
 	return sent ? : err;
 }
 
-/**
- * myproto_stream_sendmsg - send(2) and its relatives
- * @sock: a connected socket
- * @msg: the data; no address
- * @len: its length in bytes
- *
- * What is sent is charged to the receiver, against its SO_RCVBUF.
- *
- * Context: Process context. May sleep.
- * Return: how many bytes were sent, which is fewer than @len when there was an
- * error after the first, or -ENOTCONN, -EISCONN or -EOPNOTSUPP when an address
- * was given, -EOPNOTSUPP for MSG_OOB, -EPIPE with SIGPIPE when the peer takes
- * no more, -EAGAIN when there is no room and no time left, what a signal gives,
- * what myproto_scm_send() says, -EPERM or -ETOOMANYREFS when files cannot be
- * sent now, -EFAULT or -ENOBUFS.
- */
 int myproto_stream_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 {
 	struct sock *sk = sock->sk, *peer = myproto_peer(sk);
@@ -175,24 +151,24 @@ out:
 	return err;
 }
 
-/* A read: where it goes to and how far it has got */
+/* State of a read */
 struct myproto_read {
-	struct msghdr		*msg;		/* either this... */
-	struct pipe_inode_info	*pipe;		/* ...or that */
-	struct sk_buff		*first;		/* whose sender to tell */
-	struct scm_fp_list	*fpl;		/* files that came with it */
-	int			len;		/* bytes that are wanted */
-	int			skip;		/* bytes not to be peeked at */
-	int			copied;		/* bytes that were copied */
-	u32			seen;		/* bytes received until then */
+	struct msghdr		*msg;		/* to either this... */
+	struct pipe_inode_info	*pipe;		/* ...or this */
+	struct sk_buff		*first;		/* has the sender to report */
+	struct scm_fp_list	*fpl;		/* files that were received */
+	int			len;		/* bytes requested */
+	int			skip;		/* bytes that a peek skips */
+	int			copied;		/* bytes copied */
+	u32			seen;		/* rx_total at the last check */
 	bool			peek;
-	bool			spill;		/* needs skbs */
-	bool			stuck;		/* no more can be received */
-	bool			full;		/* takes no more */
+	bool			flush;		/* needs data in skbs */
+	bool			stuck;		/* senders are not woken */
+	bool			full;		/* cannot continue */
 };
 
-/* Read the next bytes, which are in no skb. Called with the queue lock held,
- * which is given up meanwhile, and the socket lock. Returns 1 or -EFAULT.
+/* Read bytes that are in no skb. Called with the socket lock and the queue lock
+ * held, which is released meanwhile. Returns 1 or -EFAULT.
  */
 static int myproto_rx_small(struct sock *sk, struct myproto_read *rd,
 			    struct myproto_small **buf)
@@ -212,13 +188,13 @@ static int myproto_rx_small(struct sock *sk, struct myproto_read *rd,
 	return 1;
 }
 
-/* Take over what has been sent to @sk in skbs, or read what is not. Called with
- * the socket lock held.
+/* Move received skbs to sk_write_queue, or read data that has no skb. Called
+ * with the socket lock held.
  *
- * Returns whether there is something to read, or there was, or an error. When
- * there is not, @end says whether there will ever be, or whether there is an
- * error to report: at the same moment, since data that came before the end must
- * be read first. Sets @taken when there is no more than what was taken.
+ * Returns an error, or whether there is, or was, data to read. If not, @end
+ * says whether the stream has ended or has an error. Both are checked under one
+ * lock: data before the end must be read first. Sets @taken if no other data is
+ * left.
  */
 static int myproto_rx_take(struct sock *sk, struct myproto_read *rd,
 			   bool *taken, bool *end)
@@ -226,14 +202,14 @@ static int myproto_rx_take(struct sock *sk, struct myproto_read *rd,
 	struct sk_buff_head *queue = &sk->sk_receive_queue;
 	struct myproto_sock *msk = myproto_sk(sk);
 	struct myproto_small *buf = NULL;
-	bool small, spilled;
+	bool small, flushed;
 	int err = 0;
 
 	spin_lock(&queue->lock);
-	spilled = msk->small_head && rd->spill;
-	small = msk->small_head && !rd->spill;
-	if (spilled)
-		err = myproto_small_spill(sk, true);
+	flushed = msk->small_head && rd->flush;
+	small = msk->small_head && !rd->flush;
+	if (flushed)
+		err = myproto_small_flush(sk, true);
 	else if (small)
 		err = myproto_rx_small(sk, rd, &buf);
 	if (!msk->small_head)
@@ -247,19 +223,19 @@ static int myproto_rx_take(struct sock *sk, struct myproto_read *rd,
 
 	if (buf)
 		myproto_small_put(buf);
-	/* What is moved to an skb that was there is charged less. */
-	if (small || spilled)
+	/* Data that is moved to an existing skb needs less space. */
+	if (small || flushed)
 		myproto_wake_made_room(sk);
-	/* It takes more memory now. When nobody is woken to send more, what is
-	 * there will do.
+	/* New skbs need more space. If senders are not woken to send more, less
+	 * data than SO_RCVLOWAT is enough.
 	 */
-	if (spilled && rd->stuck)
+	if (flushed && rd->stuck)
 		sk->sk_data_ready(sk);
 	return err ? : !skb_queue_empty(&sk->sk_write_queue);
 }
 
-/* Whether @skb can go to the same read as what was there before it: not if one
- * of the two has files, and with SO_PASSCRED not if somebody else sent it.
+/* A read does not combine data with files and other data. With SO_PASSCRED it
+ * does not combine data of different senders.
  */
 static bool myproto_read_fits(const struct sock *sk, struct myproto_read *rd,
 			      struct sk_buff *skb)
@@ -286,8 +262,8 @@ static bool myproto_read_fits(const struct sock *sk, struct myproto_read *rd,
 	return !rd->full;
 }
 
-/* Move @len bytes at @off of @skb to where the read wants them. Returns how
- * many it took, which is fewer only if it takes no more, or -EFAULT.
+/* Returns the number of bytes, less than @len only if the pipe is full, or an
+ * error.
  */
 static int myproto_read_chunk(struct sock *sk, struct myproto_read *rd,
 			      struct sk_buff *skb, int off, int len)
@@ -302,9 +278,7 @@ static int myproto_read_chunk(struct sock *sk, struct myproto_read *rd,
 	return err;
 }
 
-/* The first byte of @skb has been read: take the files that go with it. A pipe
- * has no place for them.
- */
+/* Called after the first byte of @skb was read. A pipe cannot hold files. */
 static void myproto_read_rights(struct sock *sk, struct myproto_read *rd,
 				struct sk_buff *skb)
 {
@@ -318,9 +292,7 @@ static void myproto_read_rights(struct sock *sk, struct myproto_read *rd,
 	}
 }
 
-/* Read what has been taken over, up to the length wanted, and drop it unless it
- * is only peeked at. Called with the socket lock held. Returns 0 or an error.
- */
+/* Called with the socket lock held. Returns 0 or an error. */
 static int myproto_rx_copy(struct sock *sk, struct myproto_read *rd)
 {
 	int read = 0, freed = 0, skip = rd->skip, before = rd->copied, err = 0;
@@ -360,7 +332,7 @@ static int myproto_rx_copy(struct sock *sk, struct myproto_read *rd)
 		__skb_unlink(skb, &sk->sk_write_queue);
 		freed += skb->truesize;
 		consume_skb(skb);
-		/* The sender is not to wait for the end of a long read. */
+		/* Do not let senders wait for the end of a long read. */
 		if (freed >= READ_ONCE(sk->sk_rcvbuf) / 4) {
 			myproto_rx_done(sk, read, freed);
 			myproto_wake_room(sk);
@@ -381,8 +353,8 @@ static int myproto_rx_copy(struct sock *sk, struct myproto_read *rd)
 	return err;
 }
 
-/* Sleep until there is something for @sk to read, and if @rd peeks something
- * that it has not seen, or an end to it. Return what is left of @timeo.
+/* Sleep until there is data, or for a peek new data, or the stream has ended.
+ * Returns the remaining timeout.
  */
 static long myproto_wait_data(struct sock *sk, const struct myproto_read *rd,
 			      long timeo)
@@ -396,9 +368,7 @@ static long myproto_wait_data(struct sock *sk, const struct myproto_read *rd,
 	/* model: recv_register, recv_check */
 	prepare_to_wait(sk_sleep(sk), &wait, TASK_INTERRUPTIBLE);
 	for (;;) {
-		/* Not the queue: another reader may have taken it over and
-		 * left something.
-		 */
+		/* Not the queue: a reader may leave data in sk_write_queue. */
 		ready = rd->peek ? msk->rx_total != rd->seen ||
 				   (rd->copied && !myproto_rx_writable(sk)) :
 				   myproto_inq(sk);
@@ -406,13 +376,11 @@ static long myproto_wait_data(struct sock *sk, const struct myproto_read *rd,
 		    READ_ONCE(sk->sk_err) || !timeo || signal_pending(current))
 			break;
 
-		/* The sender adds data under the lock and looks for sleepers
-		 * after that.
-		 */
+		/* Senders enqueue under the lock, then check for sleepers. */
 		spin_unlock(&sk->sk_receive_queue.lock);
 		timeo = schedule_timeout(timeo);
 		spin_lock(&sk->sk_receive_queue.lock);
-		/* Who has been woken mostly has something to read. */
+		/* Usually there is data after a wake-up. */
 		if (!rd->peek && myproto_inq(sk))
 			break;
 		prepare_to_wait(sk_sleep(sk), &wait, TASK_INTERRUPTIBLE);
@@ -423,7 +391,7 @@ static long myproto_wait_data(struct sock *sk, const struct myproto_read *rd,
 	return timeo;
 }
 
-/* Begin a peek, again if others may have read what was peeked at. */
+/* Start a peek again: other threads may have read the data meanwhile. */
 static void myproto_read_start(struct sock *sk, struct myproto_read *rd,
 			       int flags)
 {
@@ -435,9 +403,8 @@ static void myproto_read_start(struct sock *sk, struct myproto_read *rd,
 	rd->first = NULL;
 }
 
-/* One step of a read: from what has been taken over, or what it takes over now,
- * which sets @taken. Called with the socket lock held. Returns whether there
- * was something to read, or an error.
+/* Read from skbs that were moved, or else call myproto_rx_take(). Called with
+ * the socket lock held. Returns whether there was data, or an error.
  */
 static int myproto_read_step(struct sock *sk, struct myproto_read *rd,
 			     bool *taken, bool *end)
@@ -452,9 +419,9 @@ static int myproto_read_step(struct sock *sk, struct myproto_read *rd,
 	return myproto_rx_copy(sk, rd) ? : 1;
 }
 
-/* Read little that is in no skb without the socket lock, if that is all that is
- * wanted and nobody else is reading. Called with the queue lock held, so that
- * the pages of the reader have to be there. Returns how many bytes were read.
+/* Read a little data without the socket lock if it satisfies the read and no
+ * other thread reads. Called with the queue lock held, so the user pages must
+ * be present. Returns the number of bytes.
  */
 static int myproto_read_locked(struct sock *sk, struct msghdr *msg, int want,
 			       int target, struct myproto_small **buf)
@@ -475,7 +442,7 @@ static int myproto_read_locked(struct sock *sk, struct msghdr *msg, int want,
 	data = myproto_small_bytes(sk, &len);
 	if (len > MYPROTO_SMALL_LOCKED)
 		return 0;
-	/* Is there enough? If not all, is there no more? */
+	/* Less than @want must be all there is, and at least @target. */
 	if (len < want && (len < target || len != myproto_inq(sk)))
 		return 0;
 
@@ -488,7 +455,6 @@ static int myproto_read_locked(struct sock *sk, struct msghdr *msg, int want,
 	return len;
 }
 
-/* Do that, or return 0. */
 static int myproto_read_small(struct sock *sk, struct msghdr *msg, int want,
 			      int flags)
 {
@@ -510,13 +476,12 @@ static int myproto_read_small(struct sock *sk, struct msghdr *msg, int want,
 	return len;
 }
 
-/* Keep others from reading a stream. */
 static void myproto_read_lock(struct sock *sk)
 {
 	lock_sock(sk);
 	WRITE_ONCE(myproto_sk(sk)->rx_busy, true);
-	/* Pairs with smp_rmb() in myproto_read_locked(): who sees that
-	 * sk_write_queue is empty sees this.
+	/* Pairs with smp_rmb() in myproto_read_locked(): a thread that sees
+	 * sk_write_queue empty sees rx_busy.
 	 */
 	smp_wmb();
 }
@@ -528,7 +493,6 @@ static void myproto_read_unlock(struct sock *sk)
 	release_sock(sk);
 }
 
-/* Read until there is enough, an end, an error, or no time left. */
 static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 			       int flags)
 {
@@ -536,14 +500,14 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 	int target, err;
 	long timeo;
 
-	/* Whoever reads the pipe is to have what is there. */
+	/* splice() passes on any data, without SO_RCVLOWAT. */
 	target = rd->pipe ? 1 :
 		 sock_rcvlowat(sk, flags & MSG_WAITALL, rd->len);
 	rd->peek = flags & MSG_PEEK;
-	rd->spill = rd->pipe || myproto_needs_skb(sk, flags);
+	rd->flush = rd->pipe || myproto_needs_skb(sk, flags);
 	timeo = sock_rcvtimeo(sk, flags & MSG_DONTWAIT);
-	/* Without the socket lock, as long as there is nothing to be done. */
-	while (timeo && !rd->spill && !myproto_inq(sk) &&
+	/* Wait without the socket lock while there is no data. */
+	while (timeo && !rd->flush && !myproto_inq(sk) &&
 	       !signal_pending(current) && !READ_ONCE(sk->sk_err) &&
 	       !(READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN)) {
 		timeo = myproto_wait_data(sk, rd, timeo);
@@ -564,11 +528,11 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 		if (err && !rd->peek)
 			continue;
 
-		/* No more comes to a peek if what there is takes the room. */
+		/* A peek gets no more data if senders are not woken. */
 		if (rd->peek && rd->copied && rd->stuck)
 			break;
 		if (end) {
-			/* It is not the end of what a peek has passed over. */
+			/* Data that a peek skips comes before the error. */
 			err = rd->copied || myproto_inq(sk) ?
 			      0 : sock_error(sk);
 			break;
@@ -584,7 +548,7 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 
 		myproto_read_unlock(sk);
 		timeo = myproto_wait_data(sk, rd, timeo);
-		/* There may be something in more than one place. */
+		/* New data may be both in small buffers and in skbs. */
 		taken = false;
 		myproto_read_lock(sk);
 	}
@@ -592,16 +556,15 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 		sk_peek_offset_fwd(sk, rd->copied);
 	myproto_read_unlock(sk);
 
-	/* It is short, but there is more. */
+	/* The read is short, but there is more data. */
 	if (err == -ENOBUFS && rd->copied)
 		sk->sk_data_ready(sk);
 
 	return rd->copied ? : min(err, 0);
 }
 
-/* Tell a reader who wants to know, in one way or both, how much there is still
- * to be read. The end is something to read for io_uring, or it would wait for
- * it.
+/* Report unread bytes with SCM_INQ, msg_inq or both. The end of the stream
+ * counts as data for io_uring, which would wait for it otherwise.
  */
 static void myproto_recv_inq(struct sock *sk, struct msghdr *msg, int err)
 {
@@ -617,7 +580,7 @@ static void myproto_recv_inq(struct sock *sk, struct msghdr *msg, int err)
 	msg->msg_inq = inq ? : !!(READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN);
 }
 
-/* What recvmsg() does but for the least of it. */
+/* The slow path of recvmsg() */
 static noinline int myproto_stream_read_msg(struct socket *sock,
 					    struct msghdr *msg, int len,
 					    int flags)
@@ -633,19 +596,6 @@ static noinline int myproto_stream_read_msg(struct socket *sock,
 	return err;
 }
 
-/**
- * myproto_stream_recvmsg - recv(2) and its relatives
- * @sock: a connected socket
- * @msg: where to copy to
- * @len: how many bytes at most; with 0 it waits for data all the same
- * @flags: MSG_DONTWAIT, MSG_PEEK and MSG_WAITALL matter
- *
- * Context: Process context. May sleep.
- * Return: how many bytes were copied, 0 at the end of the stream, or -ENOTCONN,
- * -EOPNOTSUPP for MSG_OOB, -EAGAIN for MSG_ERRQUEUE, -ECONNRESET when the peer
- * was closed with data unread, -EAGAIN when there is nothing to read and no
- * time left, what a signal gives, -EFAULT or -ENOBUFS.
- */
 int myproto_stream_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 			   int flags)
 {
@@ -664,19 +614,6 @@ int myproto_stream_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 	return err;
 }
 
-/**
- * myproto_stream_splice_read - splice(2) from a socket
- * @sock: a connected socket
- * @ppos: must be 0, for a socket has no offset
- * @pipe: where the data goes to: its pages, and no copy of them
- * @len: how many bytes at most
- * @flags: SPLICE_F_NONBLOCK matters
- *
- * Context: Process context, with @pipe locked. May sleep.
- * Return: how many bytes there are in @pipe now, 0 at the end of the stream,
- * -ESPIPE when there is an offset, what @pipe says, or see
- * myproto_stream_recvmsg().
- */
 ssize_t myproto_stream_splice_read(struct socket *sock, loff_t *ppos,
 				   struct pipe_inode_info *pipe, size_t len,
 				   unsigned int flags)

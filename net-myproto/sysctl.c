@@ -19,13 +19,6 @@ static const struct ctl_table myproto_ctl_table[] = {
 	},
 };
 
-/**
- * myproto_sysctl_register - make the sysctl of a network namespace
- * @net: the namespace, with the value set
- *
- * Context: Process context. May sleep.
- * Return: 0 or -ENOMEM.
- */
 int __net_init myproto_sysctl_register(struct net *net)
 {
 	struct ctl_table *const table = kmemdup(myproto_ctl_table,
@@ -47,12 +40,6 @@ int __net_init myproto_sysctl_register(struct net *net)
 	return 0;
 }
 
-/**
- * myproto_sysctl_unregister - undo myproto_sysctl_register()
- * @net: the namespace
- *
- * Context: Process context. May sleep.
- */
 void __net_exit myproto_sysctl_unregister(struct net *net)
 {
 	struct myproto_net *mnet = myproto_net(net);

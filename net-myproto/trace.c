@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* AF_MYPROTO: where the tracepoints of trace.h are defined */
+/* AF_MYPROTO: definition of the tracepoints of trace.h */
 
 #include <linux/rcupdate.h>
 #include <linux/sock_diag.h>
@@ -7,30 +7,19 @@
 
 #include "myproto.h"
 
-/**
- * myproto_cookie - the cookie of a socket, for tracepoints
- * @sk: the socket, or NULL; it gets one if it has none yet
- *
- * Context: Any.
- * Return: what SO_COOKIE says, or 0 if there is no socket.
- */
+/* Returns SO_COOKIE of @sk, generated if necessary, or 0 if @sk is NULL. */
 u64 myproto_cookie(struct sock *sk)
 {
 	u32 cookie[2] = {};
 
-	/* sock_gen_cookie() is not for modules. */
+	/* sock_gen_cookie() is not exported to modules. */
 	if (sk)
 		sock_diag_save_cookie(sk, cookie);
 	return cookie[0] | (u64)cookie[1] << 32;
 }
 
-/**
- * myproto_peer_cookie - the cookie of the peer, for tracepoints
- * @sk: a socket that cannot be closed meanwhile, or NULL
- * @channel: where to store the channel of the peer, or 0
- *
- * Context: Any.
- * Return: the cookie, or 0 if there is no peer.
+/* Returns the cookie of the peer and stores its channel, or 0 if there is none.
+ * @sk must not be closed meanwhile.
  */
 u64 myproto_peer_cookie(const struct sock *sk, u32 *channel)
 {
@@ -46,7 +35,7 @@ u64 myproto_peer_cookie(const struct sock *sk, u32 *channel)
 	return cookie;
 }
 
-/* sparse does not like the tracepoint macros. */
+/* sparse complains about the tracepoint macros. */
 #ifndef __CHECKER__
 #define CREATE_TRACE_POINTS
 #include "trace.h"

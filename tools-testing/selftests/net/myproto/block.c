@@ -9,12 +9,25 @@
 /* Long enough to see that a call slept, short enough to test many */
 #define TIMEOUT_MS	40
 
-enum op { RECV, SEND, SENDTO, ACCEPT, CONNECT };
+enum op { SENDTO, RECV, SEND, ACCEPT, CONNECT };
+
+static const struct {
+	const char *name;
+	int timeout;		/* the option that limits the wait */
+	int shutdown;		/* the shutdown() that ends the wait */
+	int shutdown_err;	/* what the call returns then */
+} ops[] = {
+	[SENDTO] = { "sendto", SO_SNDTIMEO, SHUT_WR, EPIPE },
+	[RECV] = { "recv", SO_RCVTIMEO, SHUT_RD, 0 },
+	[SEND] = { "send", SO_SNDTIMEO, SHUT_WR, EPIPE },
+	[ACCEPT] = { "accept", SO_RCVTIMEO, SHUT_RD, EINVAL },
+	/* It is the listener that is shut down. */
+	[CONNECT] = { "connect", SO_SNDTIMEO, SHUT_RD, ECONNREFUSED },
+};
 
 /* A call that would block, and what can let it go on */
 struct call {
 	__u32 channel;	/* of the other side, for SENDTO, ACCEPT, CONNECT */
-	int filler;	/* CONNECT: what fills the backlog */
 	int other;	/* the other side */
 	enum op op;
 	int fd;		/* the call is made on this one */
@@ -23,128 +36,55 @@ struct call {
 FIXTURE(block)
 {
 	struct call call;
+	int next;	/* the op after that */
 };
 
 FIXTURE_VARIANT(block)
 {
 	int type;
-	enum op op;
-	int timeout;		/* the option that limits the wait */
-	int shutdown;		/* the shutdown() that ends the wait */
-	int shutdown_err;	/* what the call returns then */
+	enum op first;
+	enum op last;
 };
 
-FIXTURE_VARIANT_ADD(block, stream_recv)
+FIXTURE_VARIANT_ADD(block, stream)
 {
 	.type = SOCK_STREAM,
-	.op = RECV,
-	.timeout = SO_RCVTIMEO,
-	.shutdown = SHUT_RD,
-	.shutdown_err = 0,
+	.first = RECV,
+	.last = CONNECT,
 };
 
-FIXTURE_VARIANT_ADD(block, stream_send)
-{
-	.type = SOCK_STREAM,
-	.op = SEND,
-	.timeout = SO_SNDTIMEO,
-	.shutdown = SHUT_WR,
-	.shutdown_err = EPIPE,
-};
-
-FIXTURE_VARIANT_ADD(block, stream_accept)
-{
-	.type = SOCK_STREAM,
-	.op = ACCEPT,
-	.timeout = SO_RCVTIMEO,
-	.shutdown = SHUT_RD,
-	.shutdown_err = EINVAL,
-};
-
-FIXTURE_VARIANT_ADD(block, stream_connect)
-{
-	.type = SOCK_STREAM,
-	.op = CONNECT,
-	.timeout = SO_SNDTIMEO,
-	.shutdown = SHUT_RD,
-	.shutdown_err = ECONNREFUSED,
-};
-
-FIXTURE_VARIANT_ADD(block, seqpacket_recv)
+FIXTURE_VARIANT_ADD(block, seqpacket)
 {
 	.type = SOCK_SEQPACKET,
-	.op = RECV,
-	.timeout = SO_RCVTIMEO,
-	.shutdown = SHUT_RD,
-	.shutdown_err = 0,
+	.first = RECV,
+	.last = CONNECT,
 };
 
-FIXTURE_VARIANT_ADD(block, seqpacket_send)
-{
-	.type = SOCK_SEQPACKET,
-	.op = SEND,
-	.timeout = SO_SNDTIMEO,
-	.shutdown = SHUT_WR,
-	.shutdown_err = EPIPE,
-};
-
-FIXTURE_VARIANT_ADD(block, seqpacket_accept)
-{
-	.type = SOCK_SEQPACKET,
-	.op = ACCEPT,
-	.timeout = SO_RCVTIMEO,
-	.shutdown = SHUT_RD,
-	.shutdown_err = EINVAL,
-};
-
-FIXTURE_VARIANT_ADD(block, seqpacket_connect)
-{
-	.type = SOCK_SEQPACKET,
-	.op = CONNECT,
-	.timeout = SO_SNDTIMEO,
-	.shutdown = SHUT_RD,
-	.shutdown_err = ECONNREFUSED,
-};
-
-FIXTURE_VARIANT_ADD(block, dgram_recv)
+FIXTURE_VARIANT_ADD(block, dgram)
 {
 	.type = SOCK_DGRAM,
-	.op = RECV,
-	.timeout = SO_RCVTIMEO,
-	.shutdown = SHUT_RD,
-	.shutdown_err = 0,
+	.first = SENDTO,
+	.last = SEND,
 };
 
-FIXTURE_VARIANT_ADD(block, dgram_send)
+FIXTURE_SETUP(block)
 {
-	.type = SOCK_DGRAM,
-	.op = SEND,
-	.timeout = SO_SNDTIMEO,
-	.shutdown = SHUT_WR,
-	.shutdown_err = EPIPE,
-};
+	my_type = variant->type;
+	self->next = variant->first;
+}
 
-FIXTURE_VARIANT_ADD(block, dgram_sendto)
+FIXTURE_TEARDOWN(block)
 {
-	.type = SOCK_DGRAM,
-	.op = SENDTO,
-	.timeout = SO_SNDTIMEO,
-	.shutdown = SHUT_WR,
-	.shutdown_err = EPIPE,
-};
+	if (_metadata->exit_code != KSFT_PASS)
+		TH_LOG("with %s()", ops[self->call.op].name);
+}
 
 static void call_prepare(struct __test_metadata *_metadata,
 			 struct call *call, enum op op)
 {
 	int pair[2];
 
-	*call = (struct call) {
-		.filler = -1,
-		.other = -1,
-		.op = op,
-		.fd = -1,
-	};
-
+	*call = (struct call) { .op = op, .other = -1 };
 	switch (op) {
 	case RECV:
 	case SEND:
@@ -159,25 +99,27 @@ static void call_prepare(struct __test_metadata *_metadata,
 		call->other = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
 		call->channel = my_channel(_metadata, call->other);
 		/* Somebody else has filled it. */
-		call->filler = my_client(_metadata, call->channel);
-		my_fill(_metadata, call->filler, 4096);
+		my_fill(_metadata, my_client(_metadata, call->channel), 4096);
 		break;
 	case ACCEPT:
 		call->fd = my_listener(_metadata, 1, &call->channel);
 		break;
 	case CONNECT:
 		call->other = my_listener(_metadata, 0, &call->channel);
-		call->filler = my_client(_metadata, call->channel);
+		my_client(_metadata, call->channel);
 		call->fd = my_socket(_metadata);
 		break;
 	}
 }
 
-static void call_cleanup(struct call *call)
+/* Prepare for the next call of the type; false when there was the last. */
+static bool call_next(struct __test_metadata *_metadata,
+		      FIXTURE_DATA(block) *self, enum op last)
 {
-	close(call->fd);
-	close(call->other);
-	close(call->filler);
+	if (self->next > last)
+		return false;
+	call_prepare(_metadata, &self->call, self->next++);
+	return true;
 }
 
 /* Another caller: a connect() needs a socket of its own. */
@@ -191,7 +133,6 @@ static void call_again(struct __test_metadata *_metadata, struct call *call)
 static int call_err(struct call *call)
 {
 	char c = 'x';
-	int fd;
 
 	switch (call->op) {
 	case RECV:
@@ -201,10 +142,7 @@ static int call_err(struct call *call)
 	case SENDTO:
 		return err_of(my_sendto(call->fd, call->channel, &c, 1, 0));
 	case ACCEPT:
-		fd = accept(call->fd, NULL, NULL);
-		if (fd >= 0)
-			close(fd);
-		return err_of(fd);
+		return err_of(accept(call->fd, NULL, NULL));
 	case CONNECT:
 		return err_of(my_connect(call->fd, call->channel));
 	}
@@ -232,15 +170,9 @@ static void call_satisfy(struct __test_metadata *_metadata, struct call *call)
 		my_client(_metadata, call->channel);
 		break;
 	case CONNECT:
-		EXPECT_LE(0, accept(call->other, NULL, NULL));
+		ASSERT_LE(0, accept(call->other, NULL, NULL));
 		break;
 	}
-}
-
-/* shutdown() of the waiting socket; a connect() is ended by the listener */
-static int call_shutdown(struct call *call, int how)
-{
-	return shutdown(call->op == CONNECT ? call->other : call->fd, how);
 }
 
 /* Start the call in a child, which exits with its errno, and see it sleep. */
@@ -258,58 +190,58 @@ static pid_t call_in_child(struct __test_metadata *_metadata,
 	return pid;
 }
 
-FIXTURE_SETUP(block)
-{
-	my_type = variant->type;
-	call_prepare(_metadata, &self->call, variant->op);
-}
-
-FIXTURE_TEARDOWN(block)
-{
-	call_cleanup(&self->call);
-}
-
 /* Each direction has a timeout of its own, and may end before it. */
 TEST_F(block, waits)
 {
-	int other = variant->timeout == SO_RCVTIMEO ? SO_SNDTIMEO : SO_RCVTIMEO;
+	struct call *call = &self->call;
+	int own, other;
 	pid_t pid;
 
-	set_timeout(_metadata, self->call.fd, variant->timeout, 10 * WAIT_MS);
-	set_timeout(_metadata, self->call.fd, other, 1);
-	pid = call_in_child(_metadata, &self->call);
-	usleep(20000);
-	ASSERT_TRUE(wait_asleep(pid));
-	call_satisfy(_metadata, &self->call);
-	EXPECT_EQ(0, my_wait(pid));
+	while (call_next(_metadata, self, variant->last)) {
+		own = ops[call->op].timeout;
+		other = own == SO_RCVTIMEO ? SO_SNDTIMEO : SO_RCVTIMEO;
+		set_timeout(_metadata, call->fd, own, 10 * WAIT_MS);
+		set_timeout(_metadata, call->fd, other, 1);
+		pid = call_in_child(_metadata, call);
+		usleep(20000);
+		ASSERT_TRUE(wait_asleep(pid));
+		call_satisfy(_metadata, call);
+		ASSERT_EQ(0, my_wait(pid));
+	}
 }
 
 /* Also while another waits, who must not hold this one up */
 TEST_F(block, nonblock)
 {
-	pid_t pid = call_in_child(_metadata, &self->call);
+	struct call *call = &self->call;
+	pid_t pid;
 
-	call_again(_metadata, &self->call);
-	set_nonblock(_metadata, self->call.fd);
-	EXPECT_EQ(would_block(&self->call), call_err(&self->call));
-
-	call_satisfy(_metadata, &self->call);
-	EXPECT_EQ(0, my_wait(pid));
-	call_satisfy(_metadata, &self->call);
-	EXPECT_EQ(0, call_err(&self->call));
+	while (call_next(_metadata, self, variant->last)) {
+		pid = call_in_child(_metadata, call);
+		call_again(_metadata, call);
+		set_nonblock(_metadata, call->fd);
+		ASSERT_EQ(would_block(call), call_err(call));
+		call_satisfy(_metadata, call);
+		ASSERT_EQ(0, my_wait(pid));
+		call_satisfy(_metadata, call);
+		ASSERT_EQ(0, call_err(call));
+	}
 }
 
 TEST_F(block, timeout)
 {
+	struct call *call = &self->call;
 	long start;
 
-	set_timeout(_metadata, self->call.fd, variant->timeout, TIMEOUT_MS);
-	start = now_ms();
-	EXPECT_EQ(would_block(&self->call), call_err(&self->call));
-	EXPECT_LE(TIMEOUT_MS, now_ms() - start);
-
-	call_satisfy(_metadata, &self->call);
-	EXPECT_EQ(0, call_err(&self->call));
+	while (call_next(_metadata, self, variant->last)) {
+		set_timeout(_metadata, call->fd, ops[call->op].timeout,
+			    TIMEOUT_MS);
+		start = now_ms();
+		ASSERT_EQ(would_block(call), call_err(call));
+		ASSERT_LE(TIMEOUT_MS, now_ms() - start);
+		call_satisfy(_metadata, call);
+		ASSERT_EQ(0, call_err(call));
+	}
 }
 
 /* Signals */
@@ -342,397 +274,207 @@ static void send_signal(struct __test_metadata *_metadata, pid_t pid)
 	ASSERT_EQ(1, read(handled[0], &c, 1));
 }
 
+/* Also with another who waits, and has made nobody else uninterruptible */
 TEST_F(block, signal_eintr)
 {
-	pid_t pid;
+	struct call *call = &self->call;
+	pid_t pid, second;
+	int fd;
 
 	catch_signal(_metadata, 0);
-	pid = call_in_child(_metadata, &self->call);
-	send_signal(_metadata, pid);
-	EXPECT_EQ(EINTR, my_wait(pid));
+	while (call_next(_metadata, self, variant->last)) {
+		pid = call_in_child(_metadata, call);
+		send_signal(_metadata, pid);
+		ASSERT_EQ(EINTR, my_wait(pid));
 
-	/* One can go on with the socket, and after a fatal signal too. */
-	pid = call_in_child(_metadata, &self->call);
-	EXPECT_EQ(-SIGKILL, my_kill(pid));
-	call_satisfy(_metadata, &self->call);
-	EXPECT_EQ(0, call_err(&self->call));
-}
+		/* One can go on with the socket, and after a fatal signal. */
+		pid = call_in_child(_metadata, call);
+		ASSERT_EQ(-SIGKILL, my_kill(pid));
+		call_satisfy(_metadata, call);
+		ASSERT_EQ(0, call_err(call));
 
-TEST_F(block, signal_restart)
-{
-	pid_t pid;
-
-	catch_signal(_metadata, SA_RESTART);
-	pid = call_in_child(_metadata, &self->call);
-	send_signal(_metadata, pid);
-	ASSERT_TRUE(wait_asleep(pid));
-	call_satisfy(_metadata, &self->call);
-	EXPECT_EQ(0, my_wait(pid));
+		call_prepare(_metadata, call, call->op);
+		fd = call->fd;
+		pid = call_in_child(_metadata, call);
+		call_again(_metadata, call);
+		second = call_in_child(_metadata, call);
+		send_signal(_metadata, second);
+		ASSERT_EQ(EINTR, my_wait(second));
+		call->fd = fd;
+		call_satisfy(_metadata, call);
+		ASSERT_EQ(0, my_wait(pid));
+	}
 }
 
 /* With a timeout the call does not restart, as it would wait anew. */
-TEST_F(block, signal_with_timeout_eintr)
+TEST_F(block, signal_restart)
 {
+	struct call *call = &self->call;
 	pid_t pid;
 
 	catch_signal(_metadata, SA_RESTART);
-	set_timeout(_metadata, self->call.fd, variant->timeout, 10 * WAIT_MS);
-	pid = call_in_child(_metadata, &self->call);
-	send_signal(_metadata, pid);
-	EXPECT_EQ(EINTR, my_wait(pid));
-}
+	while (call_next(_metadata, self, variant->last)) {
+		pid = call_in_child(_metadata, call);
+		send_signal(_metadata, pid);
+		ASSERT_TRUE(wait_asleep(pid));
+		call_satisfy(_metadata, call);
+		ASSERT_EQ(0, my_wait(pid));
 
-/* Who waits must not hold up others with what makes them uninterruptible. */
-TEST_F(block, second_waiter_signal_eintr)
-{
-	int fd = self->call.fd;
-	pid_t pid[2];
-
-	catch_signal(_metadata, 0);
-	pid[0] = call_in_child(_metadata, &self->call);
-	call_again(_metadata, &self->call);
-	pid[1] = call_in_child(_metadata, &self->call);
-
-	send_signal(_metadata, pid[1]);
-	EXPECT_EQ(EINTR, my_wait(pid[1]));
-
-	self->call.fd = fd;
-	call_satisfy(_metadata, &self->call);
-	EXPECT_EQ(0, my_wait(pid[0]));
+		call_prepare(_metadata, call, call->op);
+		set_timeout(_metadata, call->fd, ops[call->op].timeout,
+			    10 * WAIT_MS);
+		pid = call_in_child(_metadata, call);
+		send_signal(_metadata, pid);
+		ASSERT_EQ(EINTR, my_wait(pid));
+	}
 }
 
 /* Sleepers must not be lost when several wait for the same thing. */
 TEST_F(block, woken_by_shutdown)
 {
+	struct call *call = &self->call;
 	pid_t pid[2];
-	size_t i;
+	int i;
 
-	for (i = 0; i < ARRAY_SIZE(pid); i++) {
-		call_again(_metadata, &self->call);
-		pid[i] = call_in_child(_metadata, &self->call);
+	while (call_next(_metadata, self, variant->last)) {
+		for (i = 0; i < 2; i++) {
+			call_again(_metadata, call);
+			pid[i] = call_in_child(_metadata, call);
+		}
+		ASSERT_EQ(0, shutdown(call->op == CONNECT ? call->other :
+				      call->fd, ops[call->op].shutdown));
+		for (i = 0; i < 2; i++)
+			ASSERT_EQ(ops[call->op].shutdown_err, my_wait(pid[i]));
 	}
-
-	ASSERT_EQ(0, call_shutdown(&self->call, variant->shutdown));
-	for (i = 0; i < ARRAY_SIZE(pid); i++)
-		EXPECT_EQ(variant->shutdown_err, my_wait(pid[i]));
 }
 
-/* The cases that only some of the calls have */
+#define NO_CASE	-1
 
-FIXTURE(ended)
-{
-	struct call call;
-};
-
-FIXTURE_VARIANT(ended)
-{
-	int type;
+static const struct {
 	enum op op;
-	int shutdown;	/* the other side does this, or close() when -1 */
-	int err;
+	int how;	/* the other side's shutdown(), or close() when -1 */
+	int err;	/* of connections */
+	int dgram_err;
+} endings[] = {
+	{ RECV, SHUT_WR, 0, NO_CASE },
+	{ RECV, -1, 0, NO_CASE },
+	{ SEND, SHUT_RD, EPIPE, EPIPE },
+	{ SEND, -1, EPIPE, ECONNREFUSED },
+	{ CONNECT, -1, ECONNREFUSED, NO_CASE },
+	{ SENDTO, SHUT_RD, NO_CASE, EPIPE },
+	{ SENDTO, -1, NO_CASE, ECONNREFUSED },
 };
 
-FIXTURE_VARIANT_ADD(ended, stream_recv_by_peer_shutdown_wr)
+TEST_F(block, ended_by_other_side)
 {
-	.type = SOCK_STREAM,
-	.op = RECV,
-	.shutdown = SHUT_WR,
-	.err = 0,
-};
+	struct call *call = &self->call;
+	int i, err;
+	pid_t pid;
 
-FIXTURE_VARIANT_ADD(ended, stream_recv_by_peer_close)
-{
-	.type = SOCK_STREAM,
-	.op = RECV,
-	.shutdown = -1,
-	.err = 0,
-};
-
-FIXTURE_VARIANT_ADD(ended, stream_send_by_peer_shutdown_rd_epipe)
-{
-	.type = SOCK_STREAM,
-	.op = SEND,
-	.shutdown = SHUT_RD,
-	.err = EPIPE,
-};
-
-FIXTURE_VARIANT_ADD(ended, stream_send_by_peer_close_epipe)
-{
-	.type = SOCK_STREAM,
-	.op = SEND,
-	.shutdown = -1,
-	.err = EPIPE,
-};
-
-FIXTURE_VARIANT_ADD(ended, stream_connect_by_listener_close_econnrefused)
-{
-	.type = SOCK_STREAM,
-	.op = CONNECT,
-	.shutdown = -1,
-	.err = ECONNREFUSED,
-};
-
-FIXTURE_VARIANT_ADD(ended, seqpacket_recv_by_peer_shutdown_wr)
-{
-	.type = SOCK_SEQPACKET,
-	.op = RECV,
-	.shutdown = SHUT_WR,
-	.err = 0,
-};
-
-FIXTURE_VARIANT_ADD(ended, seqpacket_recv_by_peer_close)
-{
-	.type = SOCK_SEQPACKET,
-	.op = RECV,
-	.shutdown = -1,
-	.err = 0,
-};
-
-FIXTURE_VARIANT_ADD(ended, seqpacket_send_by_peer_shutdown_rd_epipe)
-{
-	.type = SOCK_SEQPACKET,
-	.op = SEND,
-	.shutdown = SHUT_RD,
-	.err = EPIPE,
-};
-
-FIXTURE_VARIANT_ADD(ended, seqpacket_send_by_peer_close_epipe)
-{
-	.type = SOCK_SEQPACKET,
-	.op = SEND,
-	.shutdown = -1,
-	.err = EPIPE,
-};
-
-FIXTURE_VARIANT_ADD(ended, seqpacket_connect_by_listener_close_econnrefused)
-{
-	.type = SOCK_SEQPACKET,
-	.op = CONNECT,
-	.shutdown = -1,
-	.err = ECONNREFUSED,
-};
-
-FIXTURE_VARIANT_ADD(ended, dgram_send_by_peer_shutdown_rd_epipe)
-{
-	.type = SOCK_DGRAM,
-	.op = SEND,
-	.shutdown = SHUT_RD,
-	.err = EPIPE,
-};
-
-FIXTURE_VARIANT_ADD(ended, dgram_send_by_peer_close_econnrefused)
-{
-	.type = SOCK_DGRAM,
-	.op = SEND,
-	.shutdown = -1,
-	.err = ECONNREFUSED,
-};
-
-FIXTURE_VARIANT_ADD(ended, dgram_sendto_by_peer_shutdown_rd_epipe)
-{
-	.type = SOCK_DGRAM,
-	.op = SENDTO,
-	.shutdown = SHUT_RD,
-	.err = EPIPE,
-};
-
-FIXTURE_VARIANT_ADD(ended, dgram_sendto_by_peer_close_econnrefused)
-{
-	.type = SOCK_DGRAM,
-	.op = SENDTO,
-	.shutdown = -1,
-	.err = ECONNREFUSED,
-};
-
-FIXTURE_SETUP(ended)
-{
-	my_type = variant->type;
-	call_prepare(_metadata, &self->call, variant->op);
-}
-
-FIXTURE_TEARDOWN(ended)
-{
-	call_cleanup(&self->call);
-}
-
-TEST_F(ended, call)
-{
-	pid_t pid = call_in_child(_metadata, &self->call);
-
-	if (variant->shutdown < 0) {
-		close(self->call.other);
-		self->call.other = -1;
-	} else {
-		ASSERT_EQ(0, shutdown(self->call.other, variant->shutdown));
+	for (i = 0; i < ARRAY_SIZE(endings); i++) {
+		err = my_type == SOCK_DGRAM ? endings[i].dgram_err :
+					      endings[i].err;
+		if (err == NO_CASE)
+			continue;
+		call_prepare(_metadata, call, endings[i].op);
+		pid = call_in_child(_metadata, call);
+		ASSERT_EQ(0, endings[i].how < 0 ?
+			  close(call->other) :
+			  shutdown(call->other, endings[i].how));
+		ASSERT_EQ(err, my_wait(pid));
 	}
-	EXPECT_EQ(variant->err, my_wait(pid));
 }
 
 /* Who waits to send where it may no longer send, does not go on waiting. */
-FIXTURE(moved) {};
-
-FIXTURE_VARIANT(moved)
+TEST(dgram_receiver_connects_elsewhere)
 {
-	enum op op;
-};
-
-FIXTURE_VARIANT_ADD(moved, send)
-{
-	.op = SEND,
-};
-
-FIXTURE_VARIANT_ADD(moved, sendto)
-{
-	.op = SENDTO,
-};
-
-FIXTURE_SETUP(moved)
-{
-	my_type = SOCK_DGRAM;
-}
-
-FIXTURE_TEARDOWN(moved)
-{
-}
-
-TEST_F(moved, receiver_connects_elsewhere_eperm)
-{
+	static const enum op senders[] = { SEND, SENDTO };
 	struct call call;
-	__u32 channel;
 	pid_t pid;
-	int fd;
+	int fd, i;
 
-	call_prepare(_metadata, &call, variant->op);
-	fd = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
-	channel = my_channel(_metadata, fd);
-
-	pid = call_in_child(_metadata, &call);
-	ASSERT_EQ(0, my_connect(call.other, channel));
-	my_drain(_metadata, call.other);
-	EXPECT_EQ(EPERM, my_wait(pid));
-}
-
-/*
- * A STREAM send() larger than the room tells how much it queued when it ends
- * early.
- */
-
-FIXTURE(partial)
-{
-	char *buf;
-	int fd[2];
-	pid_t pid;
-	int told;	/* pipe on which the child tells what send() returned */
-};
-
-FIXTURE_SETUP(partial)
-{
-	ssize_t n;
-	int p[2];
-
-	self->buf = calloc(1, BIG);
-	ASSERT_NE(NULL, self->buf);
-	my_connection(_metadata, self->fd);
-	ASSERT_EQ(0, pipe(p));
-	self->told = p[0];
-
-	catch_signal(_metadata, 0);
-	self->pid = my_fork(_metadata);
-	if (!self->pid) {
-		close(self->fd[1]);
-		n = send(self->fd[0], self->buf, BIG, MSG_NOSIGNAL);
-		if (write(p[1], &n, sizeof(n)) != sizeof(n))
-			_exit(KSFT_FAIL);
-		/* What the next one says */
-		_exit(try_send(self->fd[0]));
+	my_type = SOCK_DGRAM;
+	for (i = 0; i < 2; i++) {
+		call_prepare(_metadata, &call, senders[i]);
+		fd = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
+		pid = call_in_child(_metadata, &call);
+		ASSERT_EQ(0, my_connect(call.other, my_channel(_metadata, fd)));
+		my_drain(_metadata, call.other);
+		EXPECT_EQ(EPERM, my_wait(pid));
 	}
-	ASSERT_TRUE(wait_asleep(self->pid));
 }
 
-FIXTURE_TEARDOWN(partial)
-{
-	kill(self->pid, SIGKILL);
-	close(self->fd[0]);
-	close(self->fd[1]);
-	free(self->buf);
-}
+/* A STREAM send() larger than the room tells how much it queued. */
 
-static ssize_t partial_told(struct __test_metadata *_metadata, int fd)
-{
-	ssize_t n = -1;
+enum { BY_SIGNAL, BY_TIMEOUT, BY_CLOSE, BY_SHUTDOWN, BY_READER };
 
-	ASSERT_EQ((ssize_t)sizeof(n), read(fd, &n, sizeof(n)));
-	return n;
-}
-
-TEST_F(partial, signal)
+/* The child tells what send() returned, and exits with what the next says. */
+static pid_t partial_child(struct __test_metadata *_metadata, const int fd[2],
+			   int told)
 {
+	static const char buf[BIG];
+	pid_t pid = my_fork(_metadata);
 	ssize_t n;
 
-	send_signal(_metadata, self->pid);
-	n = partial_told(_metadata, self->told);
-	EXPECT_LT(0, n);
-	EXPECT_GT(BIG, n);
-	EXPECT_EQ(EAGAIN, my_wait(self->pid));
-	EXPECT_EQ((size_t)n, my_drain(_metadata, self->fd[1]));
+	if (pid)
+		return pid;
+	close(fd[1]);
+	n = send(fd[0], buf, BIG, MSG_NOSIGNAL);
+	if (write(told, &n, sizeof(n)) != sizeof(n))
+		_exit(KSFT_FAIL);
+	_exit(try_send(fd[0]));
 }
 
-TEST_F(partial, peer_close)
-{
-	ssize_t n;
-
-	close(self->fd[1]);
-	self->fd[1] = -1;
-	n = partial_told(_metadata, self->told);
-	EXPECT_LT(0, n);
-	EXPECT_GT(BIG, n);
-	EXPECT_EQ(EPIPE, my_wait(self->pid));
-}
-
-TEST_F(partial, peer_shutdown_rd)
-{
-	ssize_t n;
-
-	ASSERT_EQ(0, shutdown(self->fd[1], SHUT_RD));
-	n = partial_told(_metadata, self->told);
-	EXPECT_LT(0, n);
-	EXPECT_GT(BIG, n);
-	EXPECT_EQ(EPIPE, my_wait(self->pid));
-	EXPECT_EQ((size_t)n, my_drain(_metadata, self->fd[1]));
-}
-
-/* Not partial: a blocking send() goes on while the reader makes room. */
-TEST_F(partial, reader_takes_all)
+static void partial_end(struct __test_metadata *_metadata, int how, int fd,
+			pid_t pid)
 {
 	size_t total = 0;
-	int err;
 
-	while (total < BIG) {
-		ASSERT_LT(0, poll_for(self->fd[1], POLLIN, WAIT_MS));
-		total += my_drain(_metadata, self->fd[1]);
+	if (how == BY_TIMEOUT)
+		return;
+	ASSERT_TRUE(wait_asleep(pid));
+	if (how == BY_SIGNAL)
+		send_signal(_metadata, pid);
+	if (how == BY_CLOSE)
+		ASSERT_EQ(0, close(fd));
+	if (how == BY_SHUTDOWN)
+		ASSERT_EQ(0, shutdown(fd, SHUT_RD));
+	/* Not partial: a blocking send() goes on while there comes room. */
+	while (how == BY_READER && total < BIG) {
+		ASSERT_LT(0, poll_for(fd, POLLIN, WAIT_MS));
+		total += my_drain(_metadata, fd);
 	}
-	EXPECT_EQ(BIG, partial_told(_metadata, self->told));
-	/* Whether there was room for the next one already is another thing. */
-	err = my_wait(self->pid);
-	EXPECT_TRUE(!err || err == EAGAIN);
 }
 
-TEST(send_timeout_partial)
+TEST(partial_send)
 {
-	char *buf = calloc(1, BIG);
+	int told[2], fd[2], how, err;
 	ssize_t n;
-	int fd[2];
+	pid_t pid;
 
-	ASSERT_NE(NULL, buf);
-	my_connection(_metadata, fd);
-	set_timeout(_metadata, fd[0], SO_SNDTIMEO, TIMEOUT_MS);
-
-	n = send(fd[0], buf, BIG, 0);
-	EXPECT_LT(0, n);
-	EXPECT_GT(BIG, n);
-	EXPECT_EQ(EAGAIN, err_of(send(fd[0], buf, BIG, 0)));
-	EXPECT_EQ((size_t)n, my_drain(_metadata, fd[1]));
-	free(buf);
+	catch_signal(_metadata, 0);
+	ASSERT_EQ(0, pipe(told));
+	for (how = BY_SIGNAL; how <= BY_READER; how++) {
+		my_connection(_metadata, fd);
+		if (how == BY_TIMEOUT)
+			set_timeout(_metadata, fd[0], SO_SNDTIMEO, TIMEOUT_MS);
+		pid = partial_child(_metadata, fd, told[1]);
+		partial_end(_metadata, how, fd[1], pid);
+		ASSERT_EQ((ssize_t)sizeof(n), read(told[0], &n, sizeof(n)));
+		err = my_wait(pid);
+		if (how == BY_READER) {
+			EXPECT_EQ(BIG, n);
+			/* There may be room for the next one already. */
+			EXPECT_TRUE(!err || err == EAGAIN);
+			continue;
+		}
+		EXPECT_LT(0, n);
+		EXPECT_GT(BIG, n);
+		EXPECT_EQ(how >= BY_CLOSE ? EPIPE : EAGAIN, err)
+			TH_LOG("case %d", how);
+		if (how != BY_CLOSE)
+			EXPECT_EQ((size_t)n, my_drain(_metadata, fd[1]));
+	}
 }
 
 int main(int argc, char **argv)

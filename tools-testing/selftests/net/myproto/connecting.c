@@ -61,25 +61,20 @@ static int connecting(struct __test_metadata *_metadata, __u32 channel)
 	return fd;
 }
 
-static int try_accept(int listener)
+static int accept_err(int listener)
 {
-	return accept(listener, NULL, NULL);
+	return err_of(accept(listener, NULL, NULL));
 }
 
 /* accept() gives the connection of @fd; returns the other end */
 static int accepts(struct __test_metadata *_metadata, int listener, int fd)
 {
-	int server = try_accept(listener);
+	int server = accept(listener, NULL, NULL);
 
 	ASSERT_LE(0, server)
 		TH_LOG("%s", strerror(errno));
 	EXPECT_EQ(my_channel(_metadata, fd), my_peer(_metadata, server));
 	return server;
-}
-
-static bool is_connecting(int fd)
-{
-	return !poll_now(fd);
 }
 
 static void expect_exchange(struct __test_metadata *_metadata, int a, int b)
@@ -100,11 +95,9 @@ static int make_epoll_of(struct __test_metadata *_metadata, int fd,
 	return epoll;
 }
 
-/* How it is meanwhile */
-
-TEST_F(full, meanwhile)
+TEST_F(full, meanwhile_and_completed)
 {
-	int fd = connecting(_metadata, self->channel), val;
+	int fd = connecting(_metadata, self->channel), val, server;
 	struct sockaddr_my addr;
 	socklen_t len = sizeof(addr);
 
@@ -118,26 +111,17 @@ TEST_F(full, meanwhile)
 					       &len)));
 	EXPECT_EQ(EINVAL, err_of(my_bind(fd, 5000)));
 	EXPECT_EQ(EINVAL, err_of(listen(fd, 1)));
-	EXPECT_EQ(EINVAL, err_of(accept(fd, NULL, NULL)));
+	EXPECT_EQ(EINVAL, accept_err(fd));
 	len = sizeof(val);
 	EXPECT_EQ(my_type == SOCK_STREAM ? ENOPROTOOPT : ENOTCONN,
 		  err_of(getsockopt(fd, SOL_MYPROTO, MYPROTO_MESSAGE_MAX, &val,
 				    &len)));
+	/* This does not make it listen less. */
+	ASSERT_EQ(0, shutdown(self->listener, SHUT_WR));
 
 	/* None of it did any harm. */
-	EXPECT_TRUE(is_connecting(fd));
+	EXPECT_EQ(0, poll_now(fd));
 	accepts(_metadata, self->listener, self->first);
-	expect_exchange(_metadata, fd,
-			accepts(_metadata, self->listener, fd));
-}
-
-/* How it ends */
-
-TEST_F(full, completed)
-{
-	int fd = connecting(_metadata, self->channel), server;
-
-	EXPECT_LE(0, try_accept(self->listener));
 	EXPECT_EQ(POLLOUT, poll_now(fd));
 	EXPECT_EQ(0, get_int_opt(_metadata, fd, SO_ERROR));
 	EXPECT_EQ(self->channel, my_peer(_metadata, fd));
@@ -169,7 +153,7 @@ TEST_F(full, listen_admits_as_many_as_fit)
 	EXPECT_EQ(0, poll_now(fd[4]));
 	for (i = 2; i < 5; i++)
 		accepts(_metadata, self->listener, fd[i]);
-	EXPECT_EQ(EAGAIN, err_of(try_accept(self->listener)));
+	EXPECT_EQ(EAGAIN, accept_err(self->listener));
 }
 
 enum { CLOSE = -1, DESTROY = -2 };
@@ -190,18 +174,22 @@ static const struct ending {
 	{ "own destroyed", true, DESTROY, ECONNABORTED },
 };
 
+/* The @n sockets at @fd are connecting to @listener. */
 static void end(struct __test_metadata *_metadata, const struct ending *e,
-		int listener, int connecting)
+		int listener, int *fd, int n)
 {
-	int fd = e->own ? connecting : listener, err;
+	int i, err;
 
-	if (e->how == DESTROY)
-		err = my_destroy(fd);
-	else
-		err = err_of(e->how == CLOSE ? close(fd) :
-					       shutdown(fd, e->how));
-	ASSERT_EQ(0, err)
-		TH_LOG("%s", e->name);
+	for (i = 0; i < (e->own ? n : 1); i++) {
+		if (!e->own)
+			fd = &listener;
+		if (e->how == DESTROY)
+			err = my_destroy(fd[i]);
+		else
+			err = err_of(e->how == CLOSE ? close(fd[i]) :
+						       shutdown(fd[i], e->how));
+		ASSERT_EQ(0, err);
+	}
 }
 
 static long call_connect(struct worker *worker)
@@ -214,134 +202,57 @@ static long call_accept(struct worker *worker)
 	return accept(worker->fd, NULL, NULL);
 }
 
-static struct io_uring_sqe make_connect(int fd, const struct sockaddr_my *addr)
-{
-	struct io_uring_sqe sqe = make_sqe(IORING_OP_CONNECT, fd, addr, 0);
-
-	sqe.addr2 = sizeof(*addr);
-	sqe.user_data = 1;
-	return sqe;
-}
-
-/* Prepare the next ending; false after the last one */
-static bool next_ending(struct __test_metadata *_metadata,
-			const struct ending **ending, int *listener,
-			__u32 *channel)
-{
-	if (!*ending && geteuid())
-		SKIP(return false, "SOCK_DESTROY needs root");
-	*ending = *ending ? *ending + 1 : endings;
-	if (*ending == endings + ARRAY_SIZE(endings))
-		return false;
-	*listener = my_listener(_metadata, 0, channel);
-	my_client(_metadata, *channel);
-	return true;
-}
-
 /* ...and each time the socket can be used again. */
-TEST_F(type, ended_nonblock)
+TEST_F(type, ended)
 {
-	int all = POLLOUT | POLLHUP, fd, epoll, listener, other;
-	const struct ending *e = NULL;
+	int all = POLLOUT | POLLHUP, fd[3], epoll, listener, other, i;
+	struct worker worker[2] = {}, *told;
+	const struct ending *e;
 	__u32 channel, again;
 
 	other = my_listener(_metadata, 100, &again);
-	while (next_ending(_metadata, &e, &listener, &channel)) {
-		fd = connecting(_metadata, channel);
-		epoll = make_epoll_of(_metadata, fd, EPOLLOUT | EPOLLET);
-		end(_metadata, e, listener, fd);
-		EXPECT_EQ(all | POLLERR, next_event(epoll, 0))
-			TH_LOG("%s", e->name);
-		EXPECT_EQ(all | POLLERR, poll_now(fd));
-		EXPECT_EQ(e->err, get_int_opt(_metadata, fd, SO_ERROR))
-			TH_LOG("%s", e->name);
-		EXPECT_EQ(0, get_int_opt(_metadata, fd, SO_ERROR));
-		EXPECT_EQ(all, poll_now(fd));
-		EXPECT_EQ(0, my_connect(fd, again))
-			TH_LOG("%s: %s", e->name, strerror(errno));
-		EXPECT_EQ(EISCONN, err_of(my_connect(fd, again)));
-		expect_exchange(_metadata, fd,
-				accepts(_metadata, other, fd));
-	}
-}
-
-/* The next call tells it, if nobody asked for SO_ERROR. */
-TEST_F(type, ended_told_by_connect)
-{
-	const struct ending *e = NULL;
-	__u32 channel, again;
-	int fd, listener;
-
-	my_listener(_metadata, 100, &again);
-	while (next_ending(_metadata, &e, &listener, &channel)) {
-		fd = connecting(_metadata, channel);
-		end(_metadata, e, listener, fd);
-		EXPECT_EQ(e->err, err_of(my_connect(fd, again)))
-			TH_LOG("%s", e->name);
-		EXPECT_EQ(0, my_connect(fd, again));
-	}
-}
-
-/* Two threads in connect() with one socket: either may be told. */
-TEST_F(type, ended_blocking)
-{
-	struct worker worker[2] = {}, *told;
-	const struct ending *e = NULL;
-	int i, listener;
-
 	for (i = 0; i < 2; i++) {
 		worker[i].call = call_connect;
 		worker_start(_metadata, &worker[i]);
 	}
-	while (next_ending(_metadata, &e, &listener, &worker[0].channel)) {
-		worker[1].channel = worker[0].channel;
-		worker[0].fd = my_socket(_metadata);
-		worker[1].fd = worker[0].fd;
-		for (i = 0; i < 2; i++)
+	for (e = endings; e < endings + ARRAY_SIZE(endings); e++) {
+		TH_LOG("%s", e->name);
+		listener = my_listener(_metadata, 0, &channel);
+		my_client(_metadata, channel);
+		fd[0] = connecting(_metadata, channel);
+		fd[1] = connecting(_metadata, channel);
+		fd[2] = my_socket(_metadata);
+		epoll = make_epoll_of(_metadata, fd[0], EPOLLOUT | EPOLLET);
+		for (i = 0; i < 2; i++) {
+			worker[i].fd = fd[2];
+			worker[i].channel = channel;
 			worker_sleep(_metadata, &worker[i]);
-		end(_metadata, e, listener, worker[0].fd);
+		}
+		end(_metadata, e, listener, fd, 3);
+
+		EXPECT_EQ(all | POLLERR, next_event(epoll, 0));
+		EXPECT_EQ(all | POLLERR, poll_now(fd[0]));
+		EXPECT_EQ(e->err, get_int_opt(_metadata, fd[0], SO_ERROR));
+		EXPECT_EQ(0, get_int_opt(_metadata, fd[0], SO_ERROR));
+		EXPECT_EQ(all, poll_now(fd[0]));
+		EXPECT_EQ(0, err_of(my_connect(fd[0], again)));
+		EXPECT_EQ(EISCONN, err_of(my_connect(fd[0], again)));
+		expect_exchange(_metadata, fd[0],
+				accepts(_metadata, other, fd[0]));
+
+		/* The next call tells it, if nobody asked for SO_ERROR. */
+		EXPECT_EQ(e->err, err_of(my_connect(fd[1], again)));
+		EXPECT_EQ(0, err_of(my_connect(fd[1], again)));
+		accepts(_metadata, other, fd[1]);
+
+		/* Two threads in connect() with one socket: either is told. */
 		for (i = 0; i < 2; i++)
-			ASSERT_TRUE(worker_finish(&worker[i]))
-				TH_LOG("%s", e->name);
+			ASSERT_TRUE(worker_finish(&worker[i]));
 		told = &worker[worker[0].err != e->err];
-		EXPECT_EQ(e->err, told->err)
-			TH_LOG("%s", e->name);
+		EXPECT_EQ(e->err, told->err);
 		EXPECT_NE(0, worker[0].err);
 		EXPECT_NE(0, worker[1].err);
 	}
-}
-
-TEST_F(type, ended_uring)
-{
-	const struct ending *e = NULL;
-	struct io_uring_sqe sqe;
-	struct sockaddr_my addr;
-	struct ring ring;
-	int fd, listener;
-	__u32 channel;
-
-	ring_init(_metadata, &ring);
-	while (next_ending(_metadata, &e, &listener, &channel)) {
-		addr = my_addr(channel);
-		fd = my_socket(_metadata);
-		sqe = make_connect(fd, &addr);
-		submit(_metadata, &ring, &sqe);
-		ASSERT_TRUE(still_waits(&ring));
-		end(_metadata, e, listener, fd);
-		EXPECT_EQ(-e->err, wait_result(_metadata, &ring))
-			TH_LOG("%s", e->name);
-	}
-}
-
-/* shutdown(SHUT_WR) does not make it listen less. */
-TEST_F(full, listener_shut_wr)
-{
-	int fd = connecting(_metadata, self->channel);
-
-	ASSERT_EQ(0, shutdown(self->listener, SHUT_WR));
-	EXPECT_TRUE(is_connecting(fd));
-	accepts(_metadata, self->listener, self->first);
-	accepts(_metadata, self->listener, fd);
 }
 
 TEST_F(full, close_leaves_line)
@@ -356,7 +267,7 @@ TEST_F(full, close_leaves_line)
 	EXPECT_EQ(POLLOUT, poll_now(fd[1]));
 	accepts(_metadata, self->listener, fd[1]);
 	accepts(_metadata, self->listener, fd[3]);
-	EXPECT_EQ(EAGAIN, err_of(try_accept(self->listener)));
+	EXPECT_EQ(EAGAIN, accept_err(self->listener));
 }
 
 /* How many references there are to the module, which each socket has until it
@@ -416,7 +327,7 @@ TEST_F(full, credentials)
 	ASSERT_TRUE(wait_asleep(pid));
 	accepts(_metadata, self->listener, self->first);
 	EXPECT_EQ(0, my_wait(pid));
-	server = try_accept(self->listener);
+	server = accept(self->listener, NULL, NULL);
 	ASSERT_LE(0, server);
 	ASSERT_EQ(0, getsockopt(server, SOL_SOCKET, SO_PEERCRED, &cred, &len));
 	EXPECT_EQ(pid, cred.pid);
@@ -428,7 +339,7 @@ TEST_F(full, credentials)
 static void expect_goes_on(struct __test_metadata *_metadata, int fd,
 			   int listener, int first)
 {
-	EXPECT_TRUE(is_connecting(fd));
+	EXPECT_EQ(0, poll_now(fd));
 	accepts(_metadata, listener, first);
 	EXPECT_EQ(POLLOUT, poll_now(fd));
 	accepts(_metadata, listener, fd);
@@ -481,9 +392,9 @@ TEST_F(full, in_order_one_woken)
 	long before;
 
 	for (i = 0; i < WAITERS; i++) {
+		fd[i] = my_socket(_metadata);
 		worker[i].call = call_connect;
 		worker[i].channel = self->channel;
-		fd[i] = my_socket(_metadata);
 		worker[i].fd = fd[i];
 		worker_start(_metadata, &worker[i]);
 		/* Every third one does not block. */
@@ -501,7 +412,7 @@ TEST_F(full, in_order_one_woken)
 		EXPECT_EQ(i % 3 == 2 ? EINPROGRESS : 0, worker[i].err);
 		EXPECT_EQ(POLLOUT, poll_now(fd[i]));
 		if (i + 1 < WAITERS)
-			EXPECT_TRUE(is_connecting(fd[i + 1]));
+			EXPECT_EQ(0, poll_now(fd[i + 1]));
 	}
 	ASSERT_TRUE(workers_settle(worker, WAITERS));
 	/* Once each. A page fault can make a thread wait, too. If each
@@ -511,6 +422,28 @@ TEST_F(full, in_order_one_woken)
 	EXPECT_GE(2 * blocked, workers_switches(worker, WAITERS) - before);
 }
 
+/* Waits for one event, and takes one connection */
+static long call_epoll_accept(struct worker *worker)
+{
+	return call_epoll(worker) == EPOLLIN ? call_accept(worker) : -1;
+}
+
+static int start_acceptors(struct __test_metadata *_metadata,
+			   struct worker *worker, int n,
+			   long (*call)(struct worker *worker), __u32 *channel)
+{
+	int listener = my_listener(_metadata, 0, channel), i;
+
+	for (i = 0; i < n; i++) {
+		worker[i].call = call;
+		worker[i].fd = listener;
+		worker[i].epoll = make_epoll(_metadata, listener, EPOLLIN |
+					     EPOLLEXCLUSIVE);
+		worker_start(_metadata, &worker[i]);
+	}
+	return listener;
+}
+
 /* Two sleep until there is one to accept: the second gets the one that the
  * first has admitted.
  */
@@ -518,17 +451,10 @@ static void acceptors_test(struct __test_metadata *_metadata,
 			   long (*call)(struct worker *worker))
 {
 	struct worker worker[2] = {};
-	int i, round, fd[2], listener;
+	int i, round, fd[2];
 	__u32 channel;
 
-	listener = my_listener(_metadata, 0, &channel);
-	for (i = 0; i < 2; i++) {
-		worker[i].call = call;
-		worker[i].fd = listener;
-		worker[i].epoll = make_epoll(_metadata, listener, EPOLLIN |
-					     EPOLLEXCLUSIVE);
-		worker_start(_metadata, &worker[i]);
-	}
+	start_acceptors(_metadata, worker, 2, call, &channel);
 	for (round = 0; round < FEW_ROUNDS; round++) {
 		workers_sleep(_metadata, worker, 2);
 		for (i = 0; i < 2; i++) {
@@ -552,16 +478,6 @@ static void acceptors_test(struct __test_metadata *_metadata,
 TEST_F(type, sleeping_acceptors)
 {
 	acceptors_test(_metadata, call_accept);
-}
-
-/* Waits for one event, and takes one connection */
-static long call_epoll_accept(struct worker *worker)
-{
-	return call_epoll(worker) == EPOLLIN ? call_accept(worker) : -1;
-}
-
-TEST_F(type, epoll_exclusive_of_listener)
-{
 	acceptors_test(_metadata, call_epoll_accept);
 }
 
@@ -569,16 +485,11 @@ TEST_F(type, epoll_exclusive_of_listener)
 TEST_F(type, signal_passes_connection_on)
 {
 	struct worker worker[3] = {}, *last = &worker[2];
-	int i, round, listener, taken;
+	int i, round, taken;
 	__u32 channel;
 
 	catch_usr1(_metadata);
-	listener = my_listener(_metadata, 0, &channel);
-	for (i = 0; i < 3; i++) {
-		worker[i].call = call_accept;
-		worker[i].fd = listener;
-		worker_start(_metadata, &worker[i]);
-	}
+	start_acceptors(_metadata, worker, 3, call_accept, &channel);
 	for (round = 0; round < FEW_ROUNDS; round++) {
 		workers_sleep(_metadata, worker, 3);
 		interrupt(worker, 0, round % 3);
@@ -598,11 +509,13 @@ TEST_F(type, signal_passes_connection_on)
 	}
 }
 
-TEST_F(full, epoll_of_connecting)
+TEST_F(full, epoll_of_both_ends)
 {
+	int i, fd, level, edge, in_level, in_edge;
 	struct worker worker[2] = {};
-	int i, fd, level, edge;
 
+	in_level = make_epoll(_metadata, self->listener, EPOLLIN);
+	in_edge = make_epoll_of(_metadata, self->listener, EPOLLIN | EPOLLET);
 	fd = connecting(_metadata, self->channel);
 	level = make_epoll_of(_metadata, fd, EPOLLIN | EPOLLOUT);
 	edge = make_epoll_of(_metadata, fd, EPOLLIN | EPOLLOUT | EPOLLET);
@@ -617,6 +530,8 @@ TEST_F(full, epoll_of_connecting)
 	EXPECT_EQ(0, next_event(edge, 0));
 	EXPECT_EQ(EALREADY, err_of(my_connect(fd, self->channel)));
 	EXPECT_EQ(0, next_event(edge, 0));
+	/* One that waits is nothing that accept() could have. */
+	EXPECT_EQ(0, next_event(in_edge, 0));
 
 	accepts(_metadata, self->listener, self->first);
 	EXPECT_EQ(EPOLLOUT, next_event(edge, 0));
@@ -625,6 +540,12 @@ TEST_F(full, epoll_of_connecting)
 	EXPECT_EQ(EPOLLOUT, next_event(level, 0));
 	ASSERT_TRUE(workers_settle(worker, 2));
 	EXPECT_LE(1, worker_done(&worker[0]) + worker_done(&worker[1]));
+
+	EXPECT_EQ(EPOLLIN, next_event(in_edge, 0));
+	EXPECT_EQ(EPOLLIN, next_event(in_level, 0));
+	accepts(_metadata, self->listener, fd);
+	EXPECT_EQ(0, next_event(in_edge, 0));
+	EXPECT_EQ(0, next_event(in_level, 0));
 }
 
 TEST_F(full, sigio)
@@ -648,23 +569,6 @@ TEST_F(full, sigio)
 	EXPECT_EQ(SIGIO, sigtimedwait(&set, NULL, &timeout));
 }
 
-TEST_F(full, epoll_of_listener)
-{
-	int fd, level, edge;
-
-	level = make_epoll(_metadata, self->listener, EPOLLIN);
-	edge = make_epoll_of(_metadata, self->listener, EPOLLIN | EPOLLET);
-	/* One that waits is nothing that accept() could have. */
-	fd = connecting(_metadata, self->channel);
-	EXPECT_EQ(0, next_event(edge, 0));
-	accepts(_metadata, self->listener, self->first);
-	EXPECT_EQ(EPOLLIN, next_event(edge, 0));
-	EXPECT_EQ(EPOLLIN, next_event(level, 0));
-	accepts(_metadata, self->listener, fd);
-	EXPECT_EQ(0, next_event(edge, 0));
-	EXPECT_EQ(0, next_event(level, 0));
-}
-
 /* io_uring */
 
 /* A connect() that waits in @ring; @addr must live as long */
@@ -672,49 +576,63 @@ static int uring_connecting(struct __test_metadata *_metadata,
 			    struct ring *ring, const struct sockaddr_my *addr)
 {
 	int fd = my_socket(_metadata);
-	struct io_uring_sqe sqe = make_connect(fd, addr);
+	struct io_uring_sqe sqe = make_sqe(IORING_OP_CONNECT, fd, addr, 0);
 
+	sqe.addr2 = sizeof(*addr);
+	sqe.user_data = 1;
 	submit(_metadata, ring, &sqe);
 	EXPECT_TRUE(still_waits(ring));
 	return fd;
 }
 
-TEST_F(full, uring_completed)
+TEST_F(type, uring_ended)
 {
-	struct sockaddr_my addr = my_addr(self->channel);
+	const struct ending *e;
+	struct sockaddr_my addr;
 	struct ring ring;
-	int fd;
+	int fd, listener;
+	__u32 channel;
 
 	ring_init(_metadata, &ring);
-	fd = uring_connecting(_metadata, &ring, &addr);
-	accepts(_metadata, self->listener, self->first);
-	EXPECT_EQ(0, wait_result(_metadata, &ring));
-	expect_exchange(_metadata, fd, accepts(_metadata, self->listener, fd));
+	for (e = endings; e < endings + ARRAY_SIZE(endings); e++) {
+		listener = my_listener(_metadata, 0, &channel);
+		my_client(_metadata, channel);
+		addr = my_addr(channel);
+		fd = uring_connecting(_metadata, &ring, &addr);
+		end(_metadata, e, listener, &fd, 1);
+		EXPECT_EQ(-e->err, wait_result(_metadata, &ring))
+			TH_LOG("%s", e->name);
+	}
 }
 
-TEST_F(full, uring_cancelled_goes_on)
+TEST_F(full, uring_completed_or_cancelled)
 {
 	struct io_uring_sqe cancel = make_sqe(IORING_OP_ASYNC_CANCEL, -1,
 					      (void *)1, 0);
 	struct sockaddr_my addr = my_addr(self->channel);
 	struct io_uring_cqe cqe;
 	struct ring ring;
-	int i, fd[2];
+	int i, fd[3];
 
 	ring_init(_metadata, &ring);
 	fd[0] = uring_connecting(_metadata, &ring, &addr);
+	accepts(_metadata, self->listener, self->first);
+	EXPECT_EQ(0, wait_result(_metadata, &ring));
+
+	/* What is cancelled goes on. */
+	fd[1] = uring_connecting(_metadata, &ring, &addr);
 	submit(_metadata, &ring, &cancel);
 	for (i = 0; i < 2; i++) {
 		wait_cqe(_metadata, &ring, &cqe);
 		EXPECT_EQ(cqe.user_data ? -ECANCELED : 0, cqe.res);
 	}
 	/* The same when the ring goes */
-	fd[1] = uring_connecting(_metadata, &ring, &addr);
+	fd[2] = uring_connecting(_metadata, &ring, &addr);
 	close(ring.fd);
-	accepts(_metadata, self->listener, self->first);
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < 3; i++) {
 		EXPECT_EQ(POLLOUT, poll_now(fd[i]));
-		accepts(_metadata, self->listener, fd[i]);
+		expect_exchange(_metadata, fd[i],
+				accepts(_metadata, self->listener, fd[i]));
 	}
 }
 
@@ -732,7 +650,7 @@ TEST_F(full, uring_accept_multishot)
 	submit(_metadata, &ring, &sqe);
 	for (i = 0; i < 6; i++)
 		EXPECT_LE(0, wait_result(_metadata, &ring));
-	EXPECT_EQ(EAGAIN, err_of(try_accept(self->listener)));
+	EXPECT_EQ(EAGAIN, accept_err(self->listener));
 }
 
 /* A thousand */
@@ -771,13 +689,6 @@ static void *crowd_connect(void *arg)
 	return NULL;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	__u32 x = *(__u32 *)a, y = *(__u32 *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 /* Each that was not closed is connected, and has got one byte. */
 static int count_served(struct __test_metadata *_metadata,
 			struct crowd *crowd)
@@ -797,81 +708,48 @@ static int count_served(struct __test_metadata *_metadata,
 	return count;
 }
 
-static void crowd_test(struct __test_metadata *_metadata, bool closes)
-{
-	struct rlimit limit = { 4 * CROWD, 4 * CROWD };
-	struct crowd *crowd = calloc(THREADS, sizeof(*crowd));
-	int i, fd, listener, accepted = 0, served = 0;
-	__u32 channel, peer[CROWD];
-	bool done = false;
-
-	ASSERT_NE(NULL, crowd);
-	if (setrlimit(RLIMIT_NOFILE, &limit))
-		SKIP(return, "many open files need root");
-	listener = my_listener(_metadata, 1, &channel);
-	set_nonblock(_metadata, listener);
-	for (i = 0; i < THREADS; i++) {
-		crowd[i].channel = channel;
-		crowd[i].seed = i;
-		crowd[i].closes = closes;
-		ASSERT_EQ(0, pthread_create(&crowd[i].thread, NULL,
-					    crowd_connect, &crowd[i]));
-	}
-	/* What is there when all have called connect(), is not lost. */
-	while (!done) {
-		for (done = true, i = 0; i < THREADS; i++)
-			done &= __atomic_load_n(&crowd[i].done,
-						__ATOMIC_SEQ_CST);
-		while ((fd = try_accept(listener)) >= 0) {
-			ASSERT_GT(CROWD, accepted);
-			peer[accepted++] = my_peer(_metadata, fd);
-			try_send(fd);
-		}
-		ASSERT_EQ(EAGAIN, errno);
-		/* Let some wait. */
-		usleep(1000);
-	}
-	for (i = 0; i < THREADS; i++) {
-		ASSERT_EQ(0, pthread_join(crowd[i].thread, NULL));
-		EXPECT_EQ(NULL, crowd[i].error);
-		served += count_served(_metadata, &crowd[i]);
-	}
-	EXPECT_LE(served, accepted);
-	EXPECT_EQ(closes, served < CROWD);
-	/* Each one once */
-	qsort(peer, accepted, sizeof(*peer), by_value);
-	for (i = 1; i < accepted; i++)
-		ASSERT_NE(peer[i - 1], peer[i]);
-	free(crowd);
-}
-
-TEST_F(type, thousand_in_order)
-{
-	struct rlimit limit = { 4 * CROWD, 4 * CROWD };
-	int i, listener, *fd = calloc(CROWD, sizeof(*fd));
-	__u32 channel;
-
-	ASSERT_NE(NULL, fd);
-	if (setrlimit(RLIMIT_NOFILE, &limit))
-		SKIP(return, "many open files need root");
-	listener = my_listener(_metadata, 1, &channel);
-	for (i = 0; i < CROWD; i++)
-		fd[i] = i < 2 ? my_client(_metadata, channel) :
-				connecting(_metadata, channel);
-	for (i = 0; i < CROWD; i++)
-		expect_exchange(_metadata, fd[i],
-				accepts(_metadata, listener, fd[i]));
-	free(fd);
-}
-
 TEST_F(type, thousand_by_threads)
 {
-	crowd_test(_metadata, false);
-}
+	struct rlimit limit = { 4 * CROWD, 4 * CROWD };
+	int i, round, fd, listener, accepted, served;
+	struct crowd crowd[THREADS];
+	__u32 channel;
+	bool done;
 
-TEST_F(type, thousand_some_close)
-{
-	crowd_test(_metadata, true);
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+	listener = my_listener(_metadata, 1, &channel);
+	set_nonblock(_metadata, listener);
+	for (round = 0; round < 2; round++) {
+		memset(crowd, 0, sizeof(crowd));
+		for (i = 0; i < THREADS; i++) {
+			crowd[i].channel = channel;
+			crowd[i].seed = i;
+			crowd[i].closes = round;
+			ASSERT_EQ(0, pthread_create(&crowd[i].thread, NULL,
+						    crowd_connect, &crowd[i]));
+		}
+		/* What is there when all have called connect(), is not lost. */
+		for (done = false, accepted = 0; !done;) {
+			for (done = true, i = 0; i < THREADS; i++)
+				done &= __atomic_load_n(&crowd[i].done,
+							__ATOMIC_SEQ_CST);
+			while ((fd = accept(listener, NULL, NULL)) >= 0) {
+				accepted++;
+				try_send(fd);
+			}
+			ASSERT_EQ(EAGAIN, errno);
+			/* Let some wait. */
+			usleep(1000);
+		}
+		for (i = 0, served = 0; i < THREADS; i++) {
+			ASSERT_EQ(0, pthread_join(crowd[i].thread, NULL));
+			EXPECT_EQ(NULL, crowd[i].error);
+			served += count_served(_metadata, &crowd[i]);
+		}
+		EXPECT_LE(served, accepted);
+		EXPECT_GE(CROWD, accepted);
+		EXPECT_EQ(round, served < CROWD);
+	}
 }
 
 /* Accept as soon as poll() tells of the shutdown. */
@@ -879,8 +757,8 @@ static void *accept_after_shutdown(void *arg)
 {
 	struct pollfd poll_fd = { .fd = *(int *)arg, .events = POLLRDHUP };
 
-	poll(&poll_fd, 1, 10000);
-	while (try_accept(poll_fd.fd) >= 0)
+	poll(&poll_fd, 1, WAIT_MS);
+	while (!accept_err(poll_fd.fd))
 		;
 	return NULL;
 }

@@ -6,14 +6,13 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stddef.h>
 #include <sys/syscall.h>
 
-#include <linux/myproto_diag.h>
-#include <linux/netlink.h>
-
 #include "cmsg.h"
-#include "link.h"
+#include "destroy.h"
 #include "many.h"
+#include "pair.h"
 #include "type.h"
 
 #ifndef SO_PASSRIGHTS
@@ -36,120 +35,154 @@ FIXTURE_VARIANT_ADD(type, dgram)
 	.type = SOCK_DGRAM,
 };
 
-/* What was told of a socket. Attributes that were not there are NULL. */
-struct told {
-	const struct myproto_diag_msg *msg;
-	const __u32 *attr[MYPROTO_DIAG_MAX + 1];
+FIXTURE_VARIANT_ADD(pair, stream)
+{
+	.type = SOCK_STREAM,
 };
 
-/* How many numbers an attribute has */
-static const int attr_len[MYPROTO_DIAG_MAX + 1] = {
-	[MYPROTO_DIAG_PEER_CHANNEL]	= 1,
-	[MYPROTO_DIAG_PEER_INO]		= 1,
-	[MYPROTO_DIAG_PEER_COOKIE]	= 2,
-	[MYPROTO_DIAG_RQUEUE]		= 1,
-	[MYPROTO_DIAG_WQUEUE]		= 1,
-	[MYPROTO_DIAG_MEMINFO]		= SK_MEMINFO_VARS,
-	[MYPROTO_DIAG_UID]		= 1,
+FIXTURE_VARIANT_ADD(pair, seqpacket)
+{
+	.type = SOCK_SEQPACKET,
+};
+
+/* The sockets that the last answer told of */
+static struct told {
+	struct myproto_diag_msg msg;
+	__u32 peer_channel;
+	__u32 peer_ino;
+	__u32 peer_cookie[2];
+	__u32 rqueue;
+	__u32 wqueue;
+	__u32 meminfo[SK_MEMINFO_VARS];
+	__u32 uid;
+	int shown;	/* which attributes there were, as a mask */
+} told[8192];
+
+/* Where an attribute goes, and what asks for it */
+#define ATTR(field, flag)	\
+	{ offsetof(struct told, field), sizeof(told->field), flag }
+
+static const struct {
+	size_t offset;
+	size_t len;
+	__u32 show;
+} attrs[] = {
+	[MYPROTO_DIAG_PEER_CHANNEL]	= ATTR(peer_channel, MDIAG_SHOW_PEER),
+	[MYPROTO_DIAG_PEER_INO]		= ATTR(peer_ino, MDIAG_SHOW_PEER),
+	[MYPROTO_DIAG_PEER_COOKIE]	= ATTR(peer_cookie, MDIAG_SHOW_PEER),
+	[MYPROTO_DIAG_RQUEUE]		= ATTR(rqueue, MDIAG_SHOW_RQLEN),
+	[MYPROTO_DIAG_WQUEUE]		= ATTR(wqueue, MDIAG_SHOW_RQLEN),
+	[MYPROTO_DIAG_MEMINFO]		= ATTR(meminfo, MDIAG_SHOW_MEMINFO),
+	[MYPROTO_DIAG_UID]		= ATTR(uid, MDIAG_SHOW_UID),
 };
 
 /* The attributes that @show asks for, as a mask */
 static int attrs_of(__u32 show)
 {
-	int mask = 0;
+	int mask = 0, i;
 
-	if (show & MDIAG_SHOW_PEER)
-		mask |= 1 << MYPROTO_DIAG_PEER_CHANNEL |
-			1 << MYPROTO_DIAG_PEER_INO |
-			1 << MYPROTO_DIAG_PEER_COOKIE;
-	if (show & MDIAG_SHOW_RQLEN)
-		mask |= 1 << MYPROTO_DIAG_RQUEUE | 1 << MYPROTO_DIAG_WQUEUE;
-	if (show & MDIAG_SHOW_MEMINFO)
-		mask |= 1 << MYPROTO_DIAG_MEMINFO;
-	if (show & MDIAG_SHOW_UID)
-		mask |= 1 << MYPROTO_DIAG_UID;
+	for (i = 1; i < ARRAY_SIZE(attrs); i++)
+		if (show & attrs[i].show)
+			mask |= 1 << i;
 	return mask;
 }
 
-/* Takes each socket that is told of; returns whether it is one of those counted
- */
-typedef bool (*told_fn)(const struct told *told, void *data);
+struct request {
+	int type;
+	int flags;
+	size_t len;
+	union {
+		struct myproto_diag_req req;
+		__u32 word[10];
+	};
+};
 
-/* Requests */
-
-static struct myproto_diag_req dump_req(void)
+static struct request dump_req(void)
 {
-	return (struct myproto_diag_req) {
-		.sdiag_family = AF_MYPROTO,
-		.mdiag_types = ALL_TYPES,
-		.mdiag_states = ALL_STATES,
-		.mdiag_show = SHOW_ALL,
+	return (struct request) {
+		.type = SOCK_DIAG_BY_FAMILY,
+		.flags = NLM_F_DUMP,
+		.len = sizeof(struct myproto_diag_req),
+		.req.sdiag_family = AF_MYPROTO,
+		.req.mdiag_types = ALL_TYPES,
+		.req.mdiag_states = ALL_STATES,
+		.req.mdiag_show = SHOW_ALL,
 	};
 }
 
 /* For one socket, with any cookie */
-static struct myproto_diag_req one_req(__u32 ino)
+static struct request one_req(__u32 ino)
 {
-	return (struct myproto_diag_req) {
-		.sdiag_family = AF_MYPROTO,
-		.mdiag_ino = ino,
-		.mdiag_cookie = { MYPROTO_DIAG_NOCOOKIE,
-				  MYPROTO_DIAG_NOCOOKIE },
+	return (struct request) {
+		.type = SOCK_DIAG_BY_FAMILY,
+		.len = sizeof(struct myproto_diag_req),
+		.req.sdiag_family = AF_MYPROTO,
+		.req.mdiag_ino = ino,
 	};
 }
 
-static void diag_send(struct __test_metadata *_metadata, int nl, int type,
-		      int flags, const void *req, size_t len)
+static struct request cookie_req(const __u32 cookie[2])
 {
-	char buf[256] = "";
-	struct nlmsghdr *nlh = (void *)buf;
+	struct request r = one_req(0);
 
-	nlh->nlmsg_len = NLMSG_LENGTH(len);
-	nlh->nlmsg_type = type;
-	nlh->nlmsg_flags = NLM_F_REQUEST | flags;
-	nlh->nlmsg_seq = 4711;
-	memcpy(NLMSG_DATA(nlh), req, len);
-	ASSERT_EQ(nlh->nlmsg_len, send(nl, nlh, nlh->nlmsg_len, 0));
+	memcpy(r.req.mdiag_cookie, cookie, sizeof(r.req.mdiag_cookie));
+	return r;
 }
 
-static void parse_attrs(struct __test_metadata *_metadata,
-			const struct nlmsghdr *nlh, struct told *told)
+static void parse(struct __test_metadata *_metadata,
+		  const struct nlmsghdr *nlh, struct told *t)
 {
 	const char *p = NLMSG_DATA(nlh);
 	const char *end = (char *)nlh + nlh->nlmsg_len;
 	const struct nlattr *nla;
+	int len;
 
-	for (p += NLMSG_ALIGN(sizeof(*told->msg)); p < end;
-	     p += NLA_ALIGN(nla->nla_len)) {
+	ASSERT_EQ(SOCK_DIAG_BY_FAMILY, nlh->nlmsg_type);
+	memcpy(&t->msg, p, sizeof(t->msg));
+	EXPECT_EQ(AF_MYPROTO, t->msg.mdiag_family);
+	t->shown = 0;
+	for (p += NLMSG_ALIGN(sizeof(t->msg)); p < end; p += NLA_ALIGN(len)) {
 		nla = (void *)p;
+		len = nla->nla_len;
 		ASSERT_LT(0, nla->nla_type);
-		ASSERT_GE(MYPROTO_DIAG_MAX, nla->nla_type);
-		ASSERT_EQ(NLA_HDRLEN + attr_len[nla->nla_type] * sizeof(__u32),
-			  nla->nla_len)
+		ASSERT_GT(ARRAY_SIZE(attrs), nla->nla_type);
+		ASSERT_EQ(NLA_HDRLEN + attrs[nla->nla_type].len, len)
 			TH_LOG("attribute %d", nla->nla_type);
-		told->attr[nla->nla_type] = (void *)(p + NLA_HDRLEN);
+		memcpy((char *)t + attrs[nla->nla_type].offset, p + NLA_HDRLEN,
+		       len - NLA_HDRLEN);
+		t->shown |= 1 << nla->nla_type;
 	}
 }
 
 /* The most to read at once, of which a dump makes its messages as long */
 static size_t diag_read_len = 1 << 16;
 
-/* Send a request and read what comes. Returns how many sockets @fn counted, or
+/* Send a request and read what comes. Returns how many sockets @told has, or
  * the negative errno.
  */
-static int diag(struct __test_metadata *_metadata, int type, int flags,
-		const void *req, size_t len, told_fn fn, void *data)
+static int diag(struct __test_metadata *_metadata, const struct request *r)
 {
-	int nl = socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG), count = 0;
+	int nl = socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG);
+	struct {
+		struct nlmsghdr nlh;
+		__u32 word[ARRAY_SIZE(r->word)];
+	} out = {
+		.nlh = {
+			.nlmsg_len = NLMSG_LENGTH(r->len),
+			.nlmsg_type = r->type,
+			.nlmsg_flags = NLM_F_REQUEST | r->flags,
+			.nlmsg_seq = 4711,
+		},
+	};
 	static char buf[1 << 16];
 	struct nlmsghdr *nlh;
-	struct told told;
-	int left;
+	int left, count = 0;
 
 	ASSERT_LE(0, nl);
 	/* An answer that does not come is not to be waited for. */
 	set_timeout(_metadata, nl, SO_RCVTIMEO, WAIT_MS);
-	diag_send(_metadata, nl, type, flags, req, len);
+	memcpy(out.word, r->word, sizeof(out.word));
+	ASSERT_EQ(out.nlh.nlmsg_len, send(nl, &out, out.nlh.nlmsg_len, 0));
 	for (;;) {
 		left = recv(nl, buf, diag_read_len, MSG_TRUNC);
 		ASSERT_LT(0, left);
@@ -163,12 +196,9 @@ static int diag(struct __test_metadata *_metadata, int type, int flags,
 				count = *(int *)NLMSG_DATA(nlh);
 				goto out;
 			}
-			ASSERT_EQ(SOCK_DIAG_BY_FAMILY, nlh->nlmsg_type);
-			told = (struct told) { .msg = NLMSG_DATA(nlh) };
-			EXPECT_EQ(AF_MYPROTO, told.msg->mdiag_family);
-			parse_attrs(_metadata, nlh, &told);
-			count += fn(&told, data);
-			if (!(flags & NLM_F_DUMP))
+			ASSERT_GT(ARRAY_SIZE(told), count);
+			parse(_metadata, nlh, &told[count++]);
+			if (!(r->flags & NLM_F_DUMP))
 				goto out;
 		}
 	}
@@ -177,112 +207,39 @@ out:
 	return count;
 }
 
-static int diag_dump(struct __test_metadata *_metadata,
-		     const struct myproto_diag_req *req, told_fn fn, void *data)
+/* What a dump tells of @fd, NULL if nothing */
+static struct told *find(struct __test_metadata *_metadata,
+			 const struct request *r, int fd)
 {
-	return diag(_metadata, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, req,
-		    sizeof(*req), fn, data);
-}
-
-/* The last socket that was told of, kept */
-struct kept {
-	__u32 ino;	/* the one that is wanted, 0 for any */
-	struct myproto_diag_msg msg;
-	__u32 peer_channel;
-	__u32 peer_ino;
-	__u32 peer_cookie[2];
-	__u32 rqueue;
-	__u32 wqueue;
-	__u32 meminfo[SK_MEMINFO_VARS];
-	__u32 uid;
-	int shown;	/* which attributes there were, as a mask */
-};
-
-static void keep_attr(const struct told *told, struct kept *kept, int type,
-		      __u32 *val)
-{
-	if (!told->attr[type])
-		return;
-	memcpy(val, told->attr[type], attr_len[type] * sizeof(*val));
-	kept->shown |= 1 << type;
-}
-
-static bool keep(const struct told *told, void *data)
-{
-	struct kept *kept = data;
-
-	if (kept->ino && told->msg->mdiag_ino != kept->ino)
-		return false;
-	kept->msg = *told->msg;
-	kept->shown = 0;
-	keep_attr(told, kept, MYPROTO_DIAG_PEER_CHANNEL, &kept->peer_channel);
-	keep_attr(told, kept, MYPROTO_DIAG_PEER_INO, &kept->peer_ino);
-	keep_attr(told, kept, MYPROTO_DIAG_PEER_COOKIE, kept->peer_cookie);
-	keep_attr(told, kept, MYPROTO_DIAG_RQUEUE, &kept->rqueue);
-	keep_attr(told, kept, MYPROTO_DIAG_WQUEUE, &kept->wqueue);
-	keep_attr(told, kept, MYPROTO_DIAG_MEMINFO, kept->meminfo);
-	keep_attr(told, kept, MYPROTO_DIAG_UID, &kept->uid);
-	return true;
-}
-
-/* Whether a dump by @req tells of @fd */
-static bool is_told(struct __test_metadata *_metadata,
-		    const struct myproto_diag_req *req, int fd)
-{
-	struct kept kept = { .ino = inode(_metadata, fd) };
-	int count = diag_dump(_metadata, req, keep, &kept);
+	int count = diag(_metadata, r), i;
+	__u32 ino = inode(_metadata, fd);
+	struct told *found = NULL;
 
 	EXPECT_LE(0, count);
-	EXPECT_GE(1, count);
-	return count == 1;
+	for (i = 0; i < count; i++) {
+		if (told[i].msg.mdiag_ino != ino)
+			continue;
+		EXPECT_EQ(NULL, found);
+		found = &told[i];
+	}
+	return found;
 }
 
-/* What a dump tells of @fd */
-static struct kept dumped(struct __test_metadata *_metadata, int fd)
+static struct told *dumped(struct __test_metadata *_metadata, int fd)
 {
-	struct kept kept = { .ino = inode(_metadata, fd) };
-	struct myproto_diag_req req = dump_req();
+	struct request r = dump_req();
+	struct told *t = find(_metadata, &r, fd);
 
-	ASSERT_EQ(1, diag_dump(_metadata, &req, keep, &kept));
-	return kept;
+	ASSERT_NE(NULL, t);
+	return t;
 }
 
-/* Ask for one socket: 0 or the errno */
-static int get(struct __test_metadata *_metadata,
-	       const struct myproto_diag_req *req, struct kept *kept)
+/* End the socket that @r names: 0 or the errno */
+static int destroy_req(struct __test_metadata *_metadata, struct request r)
 {
-	int ret;
-
-	*kept = (struct kept) {};
-	ret = diag(_metadata, SOCK_DIAG_BY_FAMILY, 0, req, sizeof(*req), keep,
-		   kept);
-	return ret == 1 ? 0 : -ret;
-}
-
-/* End a socket: 0 or the errno */
-static int destroy_req(struct __test_metadata *_metadata,
-		       const struct myproto_diag_req *req)
-{
-	return -diag(_metadata, SOCK_DESTROY, NLM_F_ACK, req, sizeof(*req),
-		     NULL, NULL);
-}
-
-static int destroy(struct __test_metadata *_metadata, int fd)
-{
-	struct myproto_diag_req req = one_req(inode(_metadata, fd));
-
-	return destroy_req(_metadata, &req);
-}
-
-static __u64 cookie(const __u32 half[2])
-{
-	return half[0] | (__u64)half[1] << 32;
-}
-
-static void cookie_put(struct myproto_diag_req *req, __u64 cookie)
-{
-	req->mdiag_cookie[0] = cookie;
-	req->mdiag_cookie[1] = cookie >> 32;
+	r.type = SOCK_DESTROY;
+	r.flags = NLM_F_ACK;
+	return -diag(_metadata, &r);
 }
 
 static __u64 so_cookie(struct __test_metadata *_metadata, int fd)
@@ -294,165 +251,122 @@ static __u64 so_cookie(struct __test_metadata *_metadata, int fd)
 	return val;
 }
 
-/* Dumps: the fields */
-
-TEST_F(type, shows_unbound)
+static void expect_cookie(struct __test_metadata *_metadata, int fd,
+			  const __u32 half[2])
 {
-	int fd = my_socket(_metadata);
-	struct kept kept = dumped(_metadata, fd);
-
-	EXPECT_EQ(variant->type, kept.msg.mdiag_type);
-	EXPECT_EQ(TCP_CLOSE, kept.msg.mdiag_state);
-	EXPECT_EQ(0, kept.msg.mdiag_shutdown);
-	EXPECT_EQ(0, kept.msg.mdiag_channel);
-	EXPECT_EQ(so_cookie(_metadata, fd), cookie(kept.msg.mdiag_cookie));
-	EXPECT_EQ(attrs_of(SHOW_ALL & ~MDIAG_SHOW_PEER), kept.shown);
-	EXPECT_EQ(geteuid(), kept.uid);
+	EXPECT_EQ(so_cookie(_metadata, fd), half[0] | (__u64)half[1] << 32);
 }
 
-TEST_F(type, shows_bound)
+/* A dump tells of @fd what other calls do, and of @peer, -1 if it has none. */
+static struct told *expect_told(struct __test_metadata *_metadata, int fd,
+				int state, int shutdown, int peer)
 {
-	int fd = my_bound_socket(_metadata, 0xfffffff0);
+	struct told *t = dumped(_metadata, fd);
+	__u32 show = peer < 0 ? SHOW_ALL & ~MDIAG_SHOW_PEER : SHOW_ALL;
 
-	EXPECT_EQ(0xfffffff0, dumped(_metadata, fd).msg.mdiag_channel);
+	EXPECT_EQ(get_int_opt(_metadata, fd, SO_TYPE), t->msg.mdiag_type);
+	EXPECT_EQ(state, t->msg.mdiag_state);
+	EXPECT_EQ(shutdown, t->msg.mdiag_shutdown);
+	EXPECT_EQ(my_channel(_metadata, fd), t->msg.mdiag_channel);
+	expect_cookie(_metadata, fd, t->msg.mdiag_cookie);
+	EXPECT_EQ(attrs_of(show), t->shown);
+	EXPECT_EQ(mem_charged(_metadata, fd),
+		  t->meminfo[SK_MEMINFO_RMEM_ALLOC]);
+	EXPECT_EQ(get_int_opt(_metadata, fd, SO_RCVBUF),
+		  t->meminfo[SK_MEMINFO_RCVBUF]);
+	EXPECT_EQ(geteuid(), t->uid);
+	if (peer >= 0) {
+		EXPECT_EQ(my_peer(_metadata, fd), t->peer_channel);
+		EXPECT_EQ(inode(_metadata, peer), t->peer_ino);
+		expect_cookie(_metadata, peer, t->peer_cookie);
+	}
+	return t;
 }
 
-TEST_F(type, shows_connection)
+TEST_F(type, shows)
 {
-	struct kept kept;
+	bool dgram = variant->type == SOCK_DGRAM;
+	struct request r = dump_req();
+	struct told *t;
 	int fd[2], i;
+
+	fd[0] = my_socket(_metadata);
+	expect_told(_metadata, fd[0], TCP_CLOSE, 0, -1);
+	ASSERT_EQ(0, my_bind(fd[0], 0xfffffff0));
+	expect_told(_metadata, fd[0], TCP_CLOSE, 0, -1);
 
 	my_connection(_metadata, fd);
 	expect_send(_metadata, fd[0], "abcdefg");
-	for (i = 0; i < 2; i++) {
-		kept = dumped(_metadata, fd[i]);
-		EXPECT_EQ(TCP_ESTABLISHED, kept.msg.mdiag_state);
-		EXPECT_EQ(my_channel(_metadata, fd[i]), kept.msg.mdiag_channel);
-		EXPECT_EQ(attrs_of(SHOW_ALL), kept.shown);
-		EXPECT_EQ(my_peer(_metadata, fd[i]), kept.peer_channel);
-		EXPECT_EQ(inode(_metadata, fd[!i]), kept.peer_ino);
-		EXPECT_EQ(so_cookie(_metadata, fd[!i]),
-			  cookie(kept.peer_cookie));
-		EXPECT_EQ(i ? 7 : 0, kept.rqueue);
-		EXPECT_EQ(i || variant->type == SOCK_DGRAM ? 0 : 7,
-			  kept.wqueue);
-		EXPECT_EQ(mem_charged(_metadata, fd[i]),
-			  kept.meminfo[SK_MEMINFO_RMEM_ALLOC]);
-		EXPECT_EQ(get_int_opt(_metadata, fd[i], SO_RCVBUF),
-			  kept.meminfo[SK_MEMINFO_RCVBUF]);
-	}
-}
-
-TEST_F(type, shows_pair)
-{
-	struct kept kept;
-	int fd[2], i;
+	t = expect_told(_metadata, fd[0], TCP_ESTABLISHED, 0, fd[1]);
+	EXPECT_EQ(0, t->rqueue);
+	EXPECT_EQ(dgram ? 0 : 7, t->wqueue);
+	t = expect_told(_metadata, fd[1], TCP_ESTABLISHED, 0, fd[0]);
+	EXPECT_EQ(7, t->rqueue);
+	EXPECT_EQ(0, t->wqueue);
 
 	my_socketpair(_metadata, fd);
-	for (i = 0; i < 2; i++) {
-		kept = dumped(_metadata, fd[i]);
-		EXPECT_EQ(TCP_ESTABLISHED, kept.msg.mdiag_state);
-		EXPECT_EQ(0, kept.msg.mdiag_channel);
-		EXPECT_EQ(0, kept.peer_channel);
-		EXPECT_EQ(inode(_metadata, fd[!i]), kept.peer_ino);
-	}
-}
-
-TEST_F(type, shows_shutdown)
-{
-	int fd[2];
-
-	my_socketpair(_metadata, fd);
+	expect_told(_metadata, fd[1], TCP_ESTABLISHED, 0, fd[0]);
 	ASSERT_EQ(0, shutdown(fd[0], SHUT_RD));
-	EXPECT_EQ(1, dumped(_metadata, fd[0]).msg.mdiag_shutdown);
-	EXPECT_EQ(variant->type == SOCK_DGRAM ? 0 : 2,
-		  dumped(_metadata, fd[1]).msg.mdiag_shutdown);
+	expect_told(_metadata, fd[0], TCP_ESTABLISHED, 1, fd[1]);
+	expect_told(_metadata, fd[1], TCP_ESTABLISHED, dgram ? 0 : 2, fd[0]);
 	ASSERT_EQ(0, shutdown(fd[0], SHUT_WR));
-	EXPECT_EQ(3, dumped(_metadata, fd[0]).msg.mdiag_shutdown);
+	expect_told(_metadata, fd[0], TCP_ESTABLISHED, 3, fd[1]);
+
+	for (i = 0; i <= SHOW_ALL; i++) {
+		r.req.mdiag_show = i;
+		t = find(_metadata, &r, fd[0]);
+		ASSERT_NE(NULL, t);
+		EXPECT_EQ(attrs_of(i), t->shown);
+	}
 }
 
-/* Types that listen */
-FIXTURE(listen) {};
-
-FIXTURE_VARIANT(listen)
+/* A connection that waits for accept() has no inode, but a peer that tells;
+ * and what waits for room in the backlog knows where to, but has no peer yet.
+ */
+TEST_F(pair, shows_listener)
 {
-	int type;
-};
-
-FIXTURE_VARIANT_ADD(listen, stream)
-{
-	.type = SOCK_STREAM,
-};
-
-FIXTURE_VARIANT_ADD(listen, seqpacket)
-{
-	.type = SOCK_SEQPACKET,
-};
-
-FIXTURE_SETUP(listen)
-{
-	my_type = variant->type;
-}
-
-FIXTURE_TEARDOWN(listen)
-{
-}
-
-/* A connection that waits for accept() has no inode, but a peer that tells. */
-TEST_F(listen, shows_listener)
-{
-	struct myproto_diag_req req = one_req(0);
-	struct kept kept;
-	int fd, client;
+	struct request r = dump_req(), one;
+	int fd, client[2], i;
+	struct told *t;
 	__u32 channel;
 
-	fd = my_listener(_metadata, 7, &channel);
-	client = my_client(_metadata, channel);
-	kept = dumped(_metadata, fd);
-	EXPECT_EQ(TCP_LISTEN, kept.msg.mdiag_state);
-	EXPECT_EQ(attrs_of(SHOW_ALL & ~MDIAG_SHOW_PEER), kept.shown);
-	EXPECT_EQ(1, kept.rqueue);
-	EXPECT_EQ(7, kept.wqueue);
+	fd = my_listener(_metadata, 0, &channel);
+	for (i = 0; i < 2; i++) {
+		client[i] = my_socket(_metadata);
+		set_nonblock(_metadata, client[i]);
+		EXPECT_EQ(i ? EINPROGRESS : 0,
+			  err_of(my_connect(client[i], channel)));
+	}
+	t = expect_told(_metadata, fd, TCP_LISTEN, 0, -1);
+	EXPECT_EQ(1, t->rqueue);
+	EXPECT_EQ(0, t->wqueue);
 
-	kept = dumped(_metadata, client);
-	EXPECT_EQ(channel, kept.peer_channel);
-	EXPECT_EQ(0, kept.peer_ino);
-	memcpy(req.mdiag_cookie, kept.peer_cookie, sizeof(__u32[2]));
-	req.mdiag_show = SHOW_ALL;
-	ASSERT_EQ(0, get(_metadata, &req, &kept));
-	EXPECT_EQ(0, kept.msg.mdiag_ino);
-	EXPECT_EQ(TCP_ESTABLISHED, kept.msg.mdiag_state);
-	EXPECT_EQ(channel, kept.msg.mdiag_channel);
-	EXPECT_EQ(inode(_metadata, client), kept.peer_ino);
-}
+	t = dumped(_metadata, client[0]);
+	EXPECT_EQ(channel, t->peer_channel);
+	EXPECT_EQ(0, t->peer_ino);
+	one = cookie_req(t->peer_cookie);
+	one.req.mdiag_show = SHOW_ALL;
+	ASSERT_EQ(1, diag(_metadata, &one));
+	EXPECT_EQ(0, told->msg.mdiag_ino);
+	EXPECT_EQ(TCP_ESTABLISHED, told->msg.mdiag_state);
+	EXPECT_EQ(channel, told->msg.mdiag_channel);
+	EXPECT_EQ(inode(_metadata, client[0]), told->peer_ino);
 
-/* Where it connects to, and not yet a peer */
-TEST_F(listen, shows_connecting)
-{
-	struct myproto_diag_req req = dump_req();
-	struct kept kept;
-	__u32 channel;
-	int fd, listener;
+	t = dumped(_metadata, client[1]);
+	EXPECT_EQ(TCP_SYN_SENT, t->msg.mdiag_state);
+	EXPECT_EQ(channel, t->peer_channel);
+	EXPECT_EQ(attrs_of(SHOW_ALL & ~MDIAG_SHOW_PEER) |
+		  1 << MYPROTO_DIAG_PEER_CHANNEL, t->shown);
+	r.req.mdiag_states = 1 << TCP_SYN_SENT;
+	EXPECT_NE(NULL, find(_metadata, &r, client[1]));
+	EXPECT_EQ(NULL, find(_metadata, &r, fd));
 
-	listener = my_listener(_metadata, 0, &channel);
-	my_client(_metadata, channel);
-	fd = my_socket(_metadata);
-	set_nonblock(_metadata, fd);
-	ASSERT_EQ(EINPROGRESS, err_of(my_connect(fd, channel)));
-
-	kept = dumped(_metadata, fd);
-	EXPECT_EQ(TCP_SYN_SENT, kept.msg.mdiag_state);
-	EXPECT_EQ(channel, kept.peer_channel);
-	EXPECT_EQ((attrs_of(SHOW_ALL) & ~attrs_of(MDIAG_SHOW_PEER)) |
-		  1 << MYPROTO_DIAG_PEER_CHANNEL, kept.shown);
-	req.mdiag_states = 1 << TCP_SYN_SENT;
-	EXPECT_TRUE(is_told(_metadata, &req, fd));
-	EXPECT_FALSE(is_told(_metadata, &req, listener));
-
-	ASSERT_LE(0, accept(listener, NULL, NULL));
-	kept = dumped(_metadata, fd);
-	EXPECT_EQ(TCP_ESTABLISHED, kept.msg.mdiag_state);
-	EXPECT_EQ(attrs_of(SHOW_ALL), kept.shown);
+	ASSERT_LE(0, accept(fd, NULL, NULL));
+	ASSERT_EQ(0, listen(fd, 7));
+	EXPECT_EQ(7, dumped(_metadata, fd)->wqueue);
+	t = dumped(_metadata, client[1]);
+	EXPECT_EQ(TCP_ESTABLISHED, t->msg.mdiag_state);
+	EXPECT_EQ(attrs_of(SHOW_ALL), t->shown);
 }
 
 TEST(shows_uid)
@@ -464,14 +378,14 @@ TEST(shows_uid)
 		SKIP(return, "to become another user needs root");
 	fd = my_socket(_metadata);
 	ASSERT_EQ(0, seteuid(0));
-	EXPECT_EQ(1234, dumped(_metadata, fd).uid);
+	EXPECT_EQ(1234, dumped(_metadata, fd)->uid);
 
 	/* Who does not know the user sees the overflow ID. */
 	pid = my_fork(_metadata);
 	if (!pid) {
 		if (unshare(CLONE_NEWUSER))
 			_exit(KSFT_SKIP);
-		_exit(dumped(_metadata, fd).uid == 65534 ? 0 : KSFT_FAIL);
+		_exit(dumped(_metadata, fd)->uid == 65534 ? 0 : KSFT_FAIL);
 	}
 	code = my_wait(pid);
 	if (code == KSFT_SKIP)
@@ -479,419 +393,144 @@ TEST(shows_uid)
 	EXPECT_EQ(0, code);
 }
 
-/* Dumps: what is asked for */
-
-TEST_F(type, show_flags)
-{
-	struct kept kept;
-	struct myproto_diag_req req = dump_req();
-	__u32 show;
-	int fd[2];
-
-	my_socketpair(_metadata, fd);
-	kept.ino = inode(_metadata, fd[0]);
-	for (show = 0; show <= SHOW_ALL; show++) {
-		req.mdiag_show = show;
-		ASSERT_EQ(1, diag_dump(_metadata, &req, keep, &kept));
-		EXPECT_EQ(attrs_of(show), kept.shown);
-	}
-}
-
-TEST_F(type, filter_type)
+TEST_F(type, filters_and_netns)
 {
 	static const int types[] = { SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET };
-	struct myproto_diag_req req = dump_req();
-	int fd = my_socket(_metadata);
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(types); i++) {
-		req.mdiag_types = 1 << types[i];
-		EXPECT_EQ(types[i] == variant->type,
-			  is_told(_metadata, &req, fd));
-		req.mdiag_types ^= ALL_TYPES;
-		EXPECT_EQ(types[i] != variant->type,
-			  is_told(_metadata, &req, fd));
-	}
-	req.mdiag_types = 0;
-	EXPECT_TRUE(is_told(_metadata, &req, fd));
-}
-
-TEST_F(type, filter_state)
-{
-	int state[3] = { TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN };
-	struct myproto_diag_req req = dump_req();
-	int fd[3], pair[2], count = 3, i, j;
+	static const int state[] = { TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN };
+	int fd[3], pair[2], count = variant->type == SOCK_DGRAM ? 2 : 3, i, j;
+	struct request r = dump_req();
 	__u32 channel;
 
 	fd[0] = my_socket(_metadata);
-	my_socketpair(_metadata, pair);
-	fd[1] = pair[0];
-	if (variant->type == SOCK_DGRAM)
-		count = 2;
-	else
+	my_connection(_metadata, pair);
+	fd[1] = pair[1];
+	if (count == 3)
 		fd[2] = my_listener(_metadata, 1, &channel);
 	for (i = 0; i < 3; i++) {
-		req.mdiag_states = 1 << state[i];
+		r.req.mdiag_types = 1 << types[i];
+		EXPECT_EQ(variant->type == types[i],
+			  !!find(_metadata, &r, fd[0]));
+	}
+	r.req.mdiag_types = 0;
+	for (i = 0; i < 3; i++) {
+		r.req.mdiag_states = 1 << state[i];
 		for (j = 0; j < count; j++)
-			EXPECT_EQ(i == j, is_told(_metadata, &req, fd[j]))
+			EXPECT_EQ(i == j, !!find(_metadata, &r, fd[j]))
 				TH_LOG("%d %d", i, j);
 	}
-	req.mdiag_states = 0;
+	r.req.mdiag_states = 0;
 	for (j = 0; j < count; j++)
-		EXPECT_TRUE(is_told(_metadata, &req, fd[j]));
-}
+		EXPECT_NE(NULL, find(_metadata, &r, fd[j]));
 
-TEST_F(type, filter_channel)
-{
-	struct myproto_diag_req req = dump_req();
-	int fd[2];
+	r.req.mdiag_channel = my_channel(_metadata, pair[1]);
+	EXPECT_EQ(NULL, find(_metadata, &r, pair[0]));
+	EXPECT_NE(NULL, find(_metadata, &r, pair[1]));
+	r.req.mdiag_channel--;
+	EXPECT_EQ(NULL, find(_metadata, &r, pair[1]));
 
-	my_connection(_metadata, fd);
-	req.mdiag_channel = my_channel(_metadata, fd[1]);
-	EXPECT_FALSE(is_told(_metadata, &req, fd[0]));
-	EXPECT_TRUE(is_told(_metadata, &req, fd[1]));
-	req.mdiag_channel--;
-	EXPECT_FALSE(is_told(_metadata, &req, fd[1]));
-}
-
-static bool count_all(const struct told *told, void *data)
-{
-	return true;
-}
-
-TEST_F(type, other_netns)
-{
-	struct myproto_diag_req req = dump_req();
-	struct kept kept;
-	int fd[2];
-
-	my_socketpair(_metadata, fd);
-	my_connection(_metadata, fd);
+	/* From another namespace, none of them is seen. */
 	ASSERT_EQ(0, unshare(CLONE_NEWNET));
-	EXPECT_EQ(0, diag_dump(_metadata, &req, count_all, NULL));
+	r = dump_req();
+	EXPECT_EQ(0, diag(_metadata, &r));
 	my_socket(_metadata);
-	EXPECT_EQ(1, diag_dump(_metadata, &req, count_all, NULL));
-
-	req = one_req(inode(_metadata, fd[0]));
-	EXPECT_EQ(ENOENT, get(_metadata, &req, &kept));
-	EXPECT_EQ(ENOENT, destroy(_metadata, fd[0]));
-	req = one_req(0);
-	req.mdiag_channel = my_channel(_metadata, fd[0]);
-	EXPECT_EQ(ENOENT, get(_metadata, &req, &kept));
+	EXPECT_EQ(1, diag(_metadata, &r));
+	r = one_req(inode(_metadata, pair[1]));
+	EXPECT_EQ(-ENOENT, diag(_metadata, &r));
+	EXPECT_EQ(ENOENT, destroy_req(_metadata, r));
+	r = one_req(0);
+	r.req.mdiag_channel = my_channel(_metadata, pair[1]);
+	EXPECT_EQ(-ENOENT, diag(_metadata, &r));
 }
 
-/* One socket */
-
-TEST_F(type, get_by_inode)
+/* By its inode, its channel, and its cookie alone */
+TEST_F(type, get)
 {
-	int fd = my_bound_socket(_metadata, 5000);
-	struct myproto_diag_req req = one_req(inode(_metadata, fd));
-	struct kept kept;
+	struct request r;
+	__u32 *half = r.req.mdiag_cookie;
+	int fd, i, j, stale;
 
-	ASSERT_EQ(0, get(_metadata, &req, &kept));
-	EXPECT_EQ(5000, kept.msg.mdiag_channel);
-	EXPECT_EQ(variant->type, kept.msg.mdiag_type);
-	EXPECT_EQ(0, kept.shown);
+	for (i = 0; i < 3; i++) {
+		stale = i == 2 ? -ENOENT : -ESTALE;
+		fd = my_bound_socket(_metadata, 5000);
+		r = one_req(i == 0 ? inode(_metadata, fd) : 0);
+		r.req.mdiag_channel = i == 1 ? 5000 : 0;
+		for (j = 0; j < 2; j++) {
+			/* Any cookie will do, but one half is not enough. */
+			half[0] = j ? MYPROTO_DIAG_NOCOOKIE : 0;
+			half[1] = half[0];
+			EXPECT_EQ(i == 2 ? -EINVAL : 1, diag(_metadata, &r));
+			half[1]++;
+			EXPECT_EQ(stale, diag(_metadata, &r));
+		}
 
-	memcpy(req.mdiag_cookie, kept.msg.mdiag_cookie, sizeof(__u32[2]));
-	EXPECT_EQ(0, get(_metadata, &req, &kept));
-	req.mdiag_cookie[0]++;
-	EXPECT_EQ(ESTALE, get(_metadata, &req, &kept));
-	req.mdiag_cookie[0]--;
-	req.mdiag_cookie[1]++;
-	EXPECT_EQ(ESTALE, get(_metadata, &req, &kept));
+		memcpy(half, dumped(_metadata, fd)->msg.mdiag_cookie,
+		       sizeof(__u32[2]));
+		ASSERT_EQ(1, diag(_metadata, &r));
+		EXPECT_EQ(inode(_metadata, fd), told->msg.mdiag_ino);
+		EXPECT_EQ(5000, told->msg.mdiag_channel);
+		EXPECT_EQ(variant->type, told->msg.mdiag_type);
+		EXPECT_EQ(0, told->shown);
+		for (j = 0; j < 2; j++) {
+			half[j]++;
+			EXPECT_EQ(stale, diag(_metadata, &r));
+			half[j]--;
+		}
 
-	close(fd);
-	EXPECT_EQ(ENOENT, get(_metadata, &req, &kept));
-}
-
-TEST_F(type, get_by_channel)
-{
-	struct myproto_diag_req req = one_req(0);
-	struct kept kept;
-	int fd[2];
-
-	fd[0] = my_bound_socket(_metadata, 5000);
-	req.mdiag_channel = 5000;
-	ASSERT_EQ(0, get(_metadata, &req, &kept));
-	EXPECT_EQ(inode(_metadata, fd[0]), kept.msg.mdiag_ino);
-	memcpy(req.mdiag_cookie, kept.msg.mdiag_cookie, sizeof(__u32[2]));
-	EXPECT_EQ(0, get(_metadata, &req, &kept));
-
-	/* Another one took its place. */
-	close(fd[0]);
-	fd[0] = my_bound_socket(_metadata, 5000);
-	EXPECT_EQ(ESTALE, get(_metadata, &req, &kept));
-	close(fd[0]);
-	EXPECT_EQ(ENOENT, get(_metadata, &req, &kept));
-}
-
-TEST_F(type, get_by_cookie)
-{
-	int fd = my_socket(_metadata);
-	__u64 val = so_cookie(_metadata, fd);
-	struct myproto_diag_req req = one_req(0);
-	struct kept kept;
-
-	cookie_put(&req, val);
-	ASSERT_EQ(0, get(_metadata, &req, &kept));
-	EXPECT_EQ(inode(_metadata, fd), kept.msg.mdiag_ino);
-	close(fd);
-	EXPECT_EQ(ENOENT, get(_metadata, &req, &kept));
-}
-
-/* Both ways to say that any cookie will do, in all requests */
-TEST_F(type, any_cookie)
-{
-	static const __u32 any[] = { 0, MYPROTO_DIAG_NOCOOKIE };
-	struct myproto_diag_req req;
-	struct kept kept;
-	int fd[2];
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(any); i++) {
-		my_socketpair(_metadata, fd);
-		req = dump_req();
-		req.mdiag_cookie[0] = any[i];
-		req.mdiag_cookie[1] = any[i];
-		EXPECT_TRUE(is_told(_metadata, &req, fd[0]));
-
-		req.mdiag_types = 0;
-		req.mdiag_states = 0;
-		req.mdiag_ino = inode(_metadata, fd[0]);
-		EXPECT_EQ(0, get(_metadata, &req, &kept));
-		EXPECT_EQ(req.mdiag_ino, kept.msg.mdiag_ino);
-		req.mdiag_show = 0;
-		EXPECT_EQ(0, destroy_req(_metadata, &req));
-		EXPECT_EQ(ECONNABORTED, try_recv(fd[0]));
-
-		/* One half is not enough, */
-		req.mdiag_cookie[1] = ~any[i];
-		EXPECT_EQ(ESTALE, get(_metadata, &req, &kept));
-		/* and that does not name a socket. */
-		req.mdiag_cookie[1] = any[i];
-		req.mdiag_ino = 0;
-		EXPECT_EQ(EINVAL, get(_metadata, &req, &kept));
+		/* Another one takes its place. */
+		close(fd);
+		fd = my_bound_socket(_metadata, 5000);
+		EXPECT_EQ(i == 1 ? -ESTALE : -ENOENT, diag(_metadata, &r));
+		close(fd);
+		EXPECT_EQ(-ENOENT, diag(_metadata, &r));
 	}
 }
 
-/* Who gets a cookie */
-
-FIXTURE(cookie) {};
-
-FIXTURE_VARIANT(cookie)
+/* Who looks at a socket, or past it, without its peer gives that no cookie. */
+TEST(gives_no_cookies)
 {
-	/* @fd has @cookie, its peer has none yet. */
-	void (*look)(struct __test_metadata *_metadata, int fd, __u64 cookie);
-};
-
-FIXTURE_SETUP(cookie)
-{
+	struct request dump, one;
+	int fd[2], proc, round, clean = 0;
+	char buf[4096];
 	cpu_set_t cpus;
+	__u64 first;
 
 	/* On one CPU each cookie is one more than the last. */
 	CPU_ZERO(&cpus);
 	CPU_SET(sched_getcpu(), &cpus);
 	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpus), &cpus));
-}
-
-FIXTURE_TEARDOWN(cookie)
-{
-}
-
-static void look_proc(struct __test_metadata *_metadata, int fd, __u64 cookie)
-{
-	char buf[4096];
-	int proc;
-
-	proc = open("/proc/net/myproto", O_RDONLY);
-	ASSERT_LE(0, proc)
-		TH_LOG("/proc/net/myproto: %s", strerror(errno));
-	while (read(proc, buf, sizeof(buf)) > 0)
-		;
-	close(proc);
-}
-
-FIXTURE_VARIANT_ADD(cookie, proc)
-{
-	.look = look_proc,
-};
-
-static void look_dump(struct __test_metadata *_metadata, int fd, __u64 cookie)
-{
-	struct myproto_diag_req req = dump_req();
-
-	req.mdiag_show &= ~MDIAG_SHOW_PEER;
-	req.mdiag_channel = my_channel(_metadata, fd);
-	EXPECT_TRUE(is_told(_metadata, &req, fd));
-}
-
-FIXTURE_VARIANT_ADD(cookie, dump_without_peer)
-{
-	.look = look_dump,
-};
-
-static void look_get(struct __test_metadata *_metadata, int fd, __u64 cookie)
-{
-	struct myproto_diag_req req = one_req(inode(_metadata, fd));
-	struct kept kept;
-
-	req.mdiag_show = SHOW_ALL & ~MDIAG_SHOW_PEER;
-	EXPECT_EQ(0, get(_metadata, &req, &kept));
-}
-
-FIXTURE_VARIANT_ADD(cookie, get_without_peer)
-{
-	.look = look_get,
-};
-
-/* Only the peers of those that are told of get cookies. */
-static void look_filtered(struct __test_metadata *_metadata, int fd,
-			  __u64 cookie)
-{
-	struct myproto_diag_req req = dump_req();
-
-	req.mdiag_channel = 1;
-	EXPECT_FALSE(is_told(_metadata, &req, fd));
-}
-
-FIXTURE_VARIANT_ADD(cookie, dump_of_others)
-{
-	.look = look_filtered,
-};
-
-/* Nobody has the cookie, so all are looked at. */
-static void look_cookie(struct __test_metadata *_metadata, int fd, __u64 cookie)
-{
-	struct myproto_diag_req req = one_req(0);
-	struct kept kept;
-
-	cookie_put(&req, ~cookie);
-	EXPECT_EQ(ENOENT, get(_metadata, &req, &kept));
-}
-
-FIXTURE_VARIANT_ADD(cookie, get_by_cookie)
-{
-	.look = look_cookie,
-};
-
-/* Others may get cookies meanwhile, but hardly each time. */
-TEST_F(cookie, none_given)
-{
-	int fd[2], other, round, clean = 0;
-	__u64 first, next;
-
 	for (round = 0; round < 20; round++) {
 		my_connection(_metadata, fd);
 		first = so_cookie(_metadata, fd[1]);
-		variant->look(_metadata, fd[1], first);
-		other = my_socket(_metadata);
-		next = so_cookie(_metadata, other);
-		clean += next == first + 1;
-		close(other);
+
+		proc = open("/proc/net/myproto", O_RDONLY);
+		ASSERT_LT(0, read(proc, buf, sizeof(buf)));
+		close(proc);
+
+		dump = dump_req();
+		dump.req.mdiag_channel = 1;
+		EXPECT_EQ(NULL, find(_metadata, &dump, fd[1]));
+		dump.req.mdiag_show &= ~MDIAG_SHOW_PEER;
+		dump.req.mdiag_channel = my_channel(_metadata, fd[1]);
+		EXPECT_NE(NULL, find(_metadata, &dump, fd[1]));
+
+		one = one_req(inode(_metadata, fd[1]));
+		one.req.mdiag_show = SHOW_ALL & ~MDIAG_SHOW_PEER;
+		EXPECT_EQ(1, diag(_metadata, &one));
+		/* Nobody has this cookie, so all are looked at. */
+		one = cookie_req((__u32[2]) { 1, ~0U });
+		EXPECT_EQ(-ENOENT, diag(_metadata, &one));
+
+		clean += so_cookie(_metadata, my_socket(_metadata)) ==
+			 first + 1;
 		close(fd[0]);
 		close(fd[1]);
 	}
+	/* Others may get cookies meanwhile, but hardly each time. */
 	EXPECT_LT(0, clean);
 }
 
-/* Requests that are refused */
-
-/* Each bit of the masks that has no meaning */
-TEST(invalid_bits)
-{
-	struct myproto_diag_req req;
-	int i, ret;
-
-	for (i = 0; i < 32; i++) {
-		req = dump_req();
-		req.mdiag_states = 1U << i;
-		ret = diag_dump(_metadata, &req, count_all, NULL);
-		EXPECT_EQ(req.mdiag_states & ALL_STATES ? 0 : -EINVAL, ret)
-			TH_LOG("state %d", i);
-		req = dump_req();
-		req.mdiag_show = 1U << i;
-		ret = diag_dump(_metadata, &req, count_all, NULL);
-		EXPECT_EQ(req.mdiag_show & SHOW_ALL ? 0 : -EINVAL, ret)
-			TH_LOG("show %d", i);
-		if (i >= 16)
-			continue;
-		req = dump_req();
-		req.mdiag_types = 1U << i;
-		ret = diag_dump(_metadata, &req, count_all, NULL);
-		EXPECT_EQ(req.mdiag_types & ALL_TYPES ? 0 : -EINVAL, ret)
-			TH_LOG("type %d", i);
-	}
-}
-
-/* There are no attributes for requests, of whatever type. */
-TEST(invalid_attribute)
-{
-	static const __u16 types[] = { 0, 1, MYPROTO_DIAG_UID, 0x3fff,
-				       NLA_F_NESTED | 1 };
-	int fd = my_socket(_metadata);
-	struct {
-		struct myproto_diag_req req;
-		struct nlattr nla;
-		__u32 val;
-	} req = { .nla = { .nla_len = NLA_HDRLEN + sizeof(__u32) } };
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(types); i++) {
-		req.nla.nla_type = types[i];
-		req.req = dump_req();
-		EXPECT_EQ(-EINVAL, diag(_metadata, SOCK_DIAG_BY_FAMILY,
-					NLM_F_DUMP, &req, sizeof(req),
-					count_all, NULL));
-		req.req = one_req(inode(_metadata, fd));
-		EXPECT_EQ(-EINVAL, diag(_metadata, SOCK_DIAG_BY_FAMILY, 0,
-					&req, sizeof(req), count_all, NULL));
-		EXPECT_EQ(-EINVAL, diag(_metadata, SOCK_DESTROY, 0, &req,
-					sizeof(req), count_all, NULL));
-	}
-}
-
-/* Flags that have no meaning here, half of NLM_F_DUMP among them; and what is
- * destroyed is one socket, even if NLM_F_DUMP comes with its name.
- */
-TEST(invalid_flags)
-{
-	struct myproto_diag_req all = dump_req(), one;
-	int fd[2], i, flag;
-
-	my_socketpair(_metadata, fd);
-	one = one_req(inode(_metadata, fd[0]));
-	for (i = 0; i < 16; i++) {
-		flag = 1 << i;
-		if (flag & (NLM_F_REQUEST | NLM_F_ACK))
-			continue;
-		EXPECT_EQ(-EINVAL, diag(_metadata, SOCK_DIAG_BY_FAMILY, flag,
-					&one, sizeof(one), count_all, NULL));
-		EXPECT_EQ(-EINVAL, diag(_metadata, SOCK_DESTROY, flag, &one,
-					sizeof(one), count_all, NULL));
-		if (flag & NLM_F_DUMP)
-			continue;
-		EXPECT_EQ(-EINVAL, diag(_metadata, SOCK_DIAG_BY_FAMILY,
-					NLM_F_DUMP | flag, &all, sizeof(all),
-					count_all, NULL));
-	}
-	EXPECT_EQ(-EINVAL, diag(_metadata, SOCK_DESTROY, NLM_F_DUMP, &one,
-				sizeof(one), count_all, NULL));
-	EXPECT_EQ(EAGAIN, try_recv(fd[0]));
-}
-
-/* A request with an errno or none, by what the header says of it */
-struct random_req {
-	int type;
-	int flags;
-	size_t len;
-	union {
-		struct myproto_diag_req req;
-		__u32 word[10];
-	};
-};
-
-static bool is_valid(const struct random_req *r)
+/* Whether the header says that it is answered */
+static bool is_valid(const struct request *r)
 {
 	const struct myproto_diag_req *req = &r->req;
 	const __u32 *half = req->mdiag_cookie;
@@ -912,236 +551,151 @@ static bool is_valid(const struct random_req *r)
 	       (req->mdiag_ino || req->mdiag_channel || !any);
 }
 
-/* What is wrong with it is at most a little. */
-static struct random_req random_req(void)
+static void expect_judged(struct __test_metadata *_metadata, struct request r)
 {
-	static const int lens[] = { 2, 4, 27, 29, 31, 32, 36, 40 };
-	struct random_req r = {
-		.type = rand() % 3 ? SOCK_DIAG_BY_FAMILY : SOCK_DESTROY,
-		.flags = rand() % 4 * NLM_F_ROOT,
-		.len = rand() % 8 ? sizeof(r.req) : lens[rand() % 8],
-	};
-	int i;
+	int ret;
 
-	if (r.flags == NLM_F_DUMP) {
-		r.req.mdiag_types = rand() & ALL_TYPES;
-		r.req.mdiag_states = rand() & ALL_STATES;
-	}
-	if (r.type == SOCK_DIAG_BY_FAMILY)
-		r.req.mdiag_show = rand() & SHOW_ALL;
-	for (i = rand() % 3; i; i--)
-		r.word[rand() % 10] = rand() % 2 ? ~0U : rand() % 4096;
-	if (r.req.mdiag_cookie[0] && rand() % 2)
-		r.req.mdiag_cookie[1] = r.req.mdiag_cookie[0];
-	if (!(rand() % 8))
-		r.flags ^= 1 << (2 + rand() % 14);
-	r.req.sdiag_family = AF_MYPROTO;
-	return r;
+	r.flags |= NLM_F_ACK;
+	ret = diag(_metadata, &r);
+	EXPECT_EQ(!is_valid(&r), ret == -EINVAL)
+		TH_LOG("type %d flags %#x len %zu, %x %x %x %x %x %x %x: %d",
+		       r.type, r.flags, r.len, r.word[0], r.word[1], r.word[2],
+		       r.word[3], r.word[4], r.word[5], r.word[6], ret);
 }
 
-/* Each request is answered or refused as the header says. */
-TEST(random_requests)
+/* Requests of each kind with one bit changed, with another length, and with an
+ * attribute, of which there are none for requests
+ */
+TEST(each_bit)
 {
-	int seen[2] = {}, i, ret;
-	struct random_req r;
+	static const __u16 nla_types[] = { 0, 1, MYPROTO_DIAG_UID, 0x3fff,
+					   NLA_F_NESTED | 1 };
+	struct nlattr nla = { .nla_len = NLA_HDRLEN + sizeof(__u32) };
+	int fd = socket(AF_MYPROTO, SOCK_DGRAM, 0), i, j;
+	struct request kind[6], r;
 
-	srand(4711);
-	my_socket(_metadata);
-	for (i = 0; i < 5000; i++) {
-		r = random_req();
-		ret = diag(_metadata, r.type, r.flags | NLM_F_ACK, &r.req,
-			   r.len, count_all, NULL);
-		EXPECT_EQ(!is_valid(&r), ret == -EINVAL)
-			TH_LOG("type %d flags %#x len %zu: %d", r.type,
-			       r.flags, r.len, ret);
-		seen[is_valid(&r)]++;
+	kind[0] = dump_req();
+	kind[1] = one_req(inode(_metadata, fd));
+	kind[2] = one_req(0);
+	kind[3] = kind[1];
+	kind[3].type = SOCK_DESTROY;
+	/* What is destroyed is one, even if NLM_F_DUMP comes with its name. */
+	kind[4] = kind[3];
+	kind[4].flags = NLM_F_DUMP;
+	kind[5] = kind[0];
+	memset(kind[5].req.mdiag_cookie, 0xff, sizeof(__u32[2]));
+	for (i = 0; i < 6; i++) {
+		for (j = 0; j < 8 * sizeof(r.req); j++) {
+			r = kind[i];
+			r.word[j / 32] ^= 1U << j % 32;
+			if (r.req.sdiag_family == AF_MYPROTO)
+				expect_judged(_metadata, r);
+		}
+		r = kind[i];
+		for (j = 0; j < 16; j++) {
+			r.flags = kind[i].flags ^ 1 << j;
+			if (!((NLM_F_REQUEST | NLM_F_ACK) & 1 << j))
+				expect_judged(_metadata, r);
+		}
+		r.flags = kind[i].flags;
+		for (r.len = 2; r.len <= sizeof(r.word); r.len++)
+			if (r.len != sizeof(r.req))
+				expect_judged(_metadata, r);
+		r.len = sizeof(r.req) + sizeof(nla) + sizeof(__u32);
+		for (j = 0; j < ARRAY_SIZE(nla_types); j++) {
+			nla.nla_type = nla_types[j];
+			memcpy(&r.word[7], &nla, sizeof(nla));
+			expect_judged(_metadata, r);
+		}
 	}
-	EXPECT_LT(500, seen[0]);
-	EXPECT_LT(500, seen[1]);
-}
-
-/* Many sockets, while others come and go */
-
-static bool count_lasting(const struct told *told, void *data)
-{
-	return lasting_shown(data, told->msg->mdiag_ino);
+	EXPECT_EQ(EAGAIN, try_recv(fd));
 }
 
 TEST_F(many, each_once)
 {
-	struct myproto_diag_req req = dump_req();
-	int round;
+	struct request r = dump_req();
+	int round, count, i, lasting;
 
 	for (round = 0; round < 4; round++) {
 		/* The least that programs are to read is 8 KiB. */
 		diag_read_len = round % 2 ? 1 << 16 : 8192;
-		EXPECT_EQ(LASTING, diag_dump(_metadata, &req, count_lasting,
-					     &self->lasting));
+		count = diag(_metadata, &r);
+		for (i = 0, lasting = 0; i < count; i++)
+			lasting += lasting_shown(&self->lasting,
+						 told[i].msg.mdiag_ino);
+		EXPECT_EQ(LASTING, lasting);
 		expect_each_once(_metadata, &self->lasting);
 	}
 }
 
-/* A socket that is told of is there: it has an inode. */
-static bool reopen_stop;
+/* Sockets that change */
 
-static void *reopen(void *arg)
-{
-	int fd;
-
-	while (!__atomic_load_n(&reopen_stop, __ATOMIC_RELAXED)) {
-		fd = socket(AF_MYPROTO, SOCK_DGRAM, 0);
-		my_bind(fd, 5000);
-		close(fd);
-	}
-	return NULL;
-}
-
-TEST(get_while_closed)
-{
-	struct myproto_diag_req req = one_req(0);
-	int i, err, seen = 0, gone = 0;
-	long end = now_ms() + WAIT_MS;
-	pthread_t thread;
-	struct kept kept;
-
-	ASSERT_EQ(0, pthread_create(&thread, NULL, reopen, NULL));
-	req.mdiag_channel = 5000;
-	for (i = 0; i < 5000 && now_ms() < end; i++) {
-		err = get(_metadata, &req, &kept);
-		if (err)
-			ASSERT_EQ(ENOENT, err);
-		seen += !err;
-		gone += !err && !kept.msg.mdiag_ino;
-	}
-	__atomic_store_n(&reopen_stop, true, __ATOMIC_RELAXED);
-	ASSERT_EQ(0, pthread_join(thread, NULL));
-	EXPECT_LT(0, seen);
-	EXPECT_EQ(0, gone);
-}
-
-/* The state of a record */
-
-static bool flip_stop;
-
-/* Connects and dissolves the DGRAM socket *@arg. */
+/* Makes, connects, dissolves and closes a DGRAM socket on the channel 5000. */
 static void *flip(void *arg)
 {
-	int *fd = arg;
+	__u32 channel = *(__u32 *)arg;
 	long count = 0;
-	socklen_t len = sizeof(struct sockaddr_my);
-	struct sockaddr_my addr;
+	int fd, i;
 
-	if (getsockname(fd[1], (struct sockaddr *)&addr, &len))
-		return NULL;
-	while (!__atomic_load_n(&flip_stop, __ATOMIC_RELAXED)) {
-		count += !my_connect(fd[0], addr.smy_channel);
-		my_dissolve(fd[0]);
+	while (!__atomic_load_n(&churn_stop, __ATOMIC_RELAXED)) {
+		fd = socket(AF_MYPROTO, SOCK_DGRAM, 0);
+		my_bind(fd, 5000);
+		for (i = 0; i < count % 8; i++) {
+			my_connect(fd, channel);
+			my_dissolve(fd);
+		}
+		close(fd);
+		count++;
 	}
 	return (void *)count;
 }
 
-struct flips {
-	__u32 states;
-	int outside;	/* of the mask */
-	int torn;	/* connected, and no peer, or the reverse */
-};
-
-static bool check_state(const struct told *told, void *data)
-{
-	bool connected = told->msg->mdiag_state == TCP_ESTABLISHED;
-	struct flips *flips = data;
-
-	flips->outside += !(flips->states & 1 << told->msg->mdiag_state);
-	flips->torn += connected != !!told->attr[MYPROTO_DIAG_PEER_INO];
-	return true;
-}
-
-/* No record has a state that was not asked for, though it changes all the time.
- * To meet that takes many dumps: as many as there is time for.
+/* A record has the state that was asked for, and a peer just if it is
+ * connected; and what is told of when asked for alone is there: it has an
+ * inode. To meet a change takes many requests: as many as there is time for.
  */
-TEST(state_changes)
+TEST(while_it_changes)
 {
-	static const int states[] = { TCP_CLOSE, TCP_ESTABLISHED };
-	struct myproto_diag_req req = dump_req();
+	struct request dump = dump_req(), one = one_req(0);
+	int round, i, state, count, seen = 0;
 	long end = now_ms() + WAIT_MS;
-	struct flips flips = {};
-	int fd[2], i, seen = 0;
 	pthread_t thread;
-	void *count;
+	__u32 channel;
+	void *flips;
+	bool peer;
 
 	my_type = SOCK_DGRAM;
-	for (i = 0; i < 2; i++)
-		fd[i] = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
-	ASSERT_EQ(0, pthread_create(&thread, NULL, flip, fd));
-	for (i = 0; i < 4000 && now_ms() < end; i++) {
-		flips.states = 1 << states[i % 2];
-		req.mdiag_states = flips.states;
-		seen += diag_dump(_metadata, &req, check_state, &flips);
+	channel = my_channel(_metadata,
+			     my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, flip, &channel));
+	one.req.mdiag_channel = 5000;
+	for (round = 0; round < 5000 && now_ms() < end; round++) {
+		count = diag(_metadata, &one);
+		if (count == 1) {
+			seen++;
+			EXPECT_NE(0, told->msg.mdiag_ino);
+		} else {
+			ASSERT_EQ(-ENOENT, count);
+		}
+
+		state = round % 2 ? TCP_ESTABLISHED : TCP_CLOSE;
+		dump.req.mdiag_states = 1 << state;
+		count = diag(_metadata, &dump);
+		/* The other socket does not change. */
+		EXPECT_LE(state == TCP_CLOSE, count);
+		for (i = 0; i < count; i++) {
+			peer = told[i].shown & 1 << MYPROTO_DIAG_PEER_INO;
+			ASSERT_EQ(state, told[i].msg.mdiag_state);
+			ASSERT_EQ(state == TCP_ESTABLISHED, peer);
+		}
 	}
-	__atomic_store_n(&flip_stop, true, __ATOMIC_RELAXED);
-	ASSERT_EQ(0, pthread_join(thread, &count));
-	EXPECT_NE(NULL, count);
-	/* The other one does not change. */
-	EXPECT_LE(i / 2, seen);
-	EXPECT_EQ(0, flips.outside);
-	EXPECT_EQ(0, flips.torn);
+	__atomic_store_n(&churn_stop, true, __ATOMIC_RELAXED);
+	ASSERT_EQ(0, pthread_join(thread, &flips));
+	EXPECT_NE(NULL, flips);
+	EXPECT_LT(0, seen);
 }
 
 /* SOCK_DESTROY */
-
-FIXTURE(destroy)
-{
-	int fd[2];
-};
-
-FIXTURE_VARIANT(destroy)
-{
-	int type;
-};
-
-FIXTURE_VARIANT_ADD(destroy, stream)
-{
-	.type = SOCK_STREAM,
-};
-
-FIXTURE_VARIANT_ADD(destroy, seqpacket)
-{
-	.type = SOCK_SEQPACKET,
-};
-
-FIXTURE_SETUP(destroy)
-{
-	my_type = variant->type;
-	my_connection(_metadata, self->fd);
-}
-
-FIXTURE_TEARDOWN(destroy)
-{
-	close(self->fd[0]);
-	close(self->fd[1]);
-}
-
-/* A child that receives from @fd, and ends with the errno */
-static pid_t fork_recv(struct __test_metadata *_metadata, int fd)
-{
-	pid_t pid = my_fork(_metadata);
-	char c;
-
-	if (!pid)
-		_exit(err_of(recv(fd, &c, 1, 0)));
-	ASSERT_TRUE(wait_asleep(pid));
-	return pid;
-}
-
-static pid_t fork_send(struct __test_metadata *_metadata, int fd)
-{
-	pid_t pid = my_fork(_metadata);
-
-	if (!pid)
-		_exit(err_of(send(fd, "x", 1, MSG_NOSIGNAL)));
-	ASSERT_TRUE(wait_asleep(pid));
-	return pid;
-}
 
 /* @fd has ended with @err to be told, once. */
 static void expect_ended(struct __test_metadata *_metadata, int fd, int err)
@@ -1154,324 +708,269 @@ static void expect_ended(struct __test_metadata *_metadata, int fd, int err)
 	EXPECT_EQ(0, get_int_opt(_metadata, fd, SO_ERROR));
 }
 
-TEST_F(destroy, both_ends)
+TEST_F(pair, destroy)
 {
-	ASSERT_EQ(0, destroy(_metadata, self->fd[0]));
-	expect_ended(_metadata, self->fd[0], ECONNABORTED);
-	expect_ended(_metadata, self->fd[1], ECONNRESET);
-	EXPECT_EQ(3, dumped(_metadata, self->fd[0]).msg.mdiag_shutdown);
+	int fd[2] = { self->fd[0], self->fd[1] }, i, round;
+	struct request r;
 
-	/* That was the end of it. */
-	EXPECT_EQ(ENOENT, destroy(_metadata, self->fd[0]));
-	EXPECT_EQ(ENOENT, destroy(_metadata, self->fd[1]));
-	EXPECT_EQ(0, try_recv(self->fd[0]));
-	EXPECT_EQ(0, try_recv(self->fd[1]));
-}
-
-/* As who ends all that there are does it */
-TEST_F(destroy, one_after_the_other)
-{
-	ASSERT_EQ(0, destroy(_metadata, self->fd[0]));
-	EXPECT_EQ(ENOENT, destroy(_metadata, self->fd[1]));
-	expect_ended(_metadata, self->fd[0], ECONNABORTED);
-	expect_ended(_metadata, self->fd[1], ECONNRESET);
-}
-
-/* The peer is told once, though what is unread would be told at close(). */
-TEST_F(destroy, closed_with_unread_data)
-{
-	expect_send(_metadata, self->fd[1], "abc");
-	ASSERT_EQ(0, destroy(_metadata, self->fd[0]));
-	EXPECT_EQ(ECONNRESET, try_recv(self->fd[1]));
-	ASSERT_EQ(0, close(self->fd[0]));
-	self->fd[0] = -1;
-	EXPECT_EQ(0, try_recv(self->fd[1]));
-}
-
-/* And this end is not told of what the peer leaves unread. */
-TEST_F(destroy, peer_closes_with_unread_data)
-{
-	expect_send(_metadata, self->fd[0], "abc");
-	ASSERT_EQ(0, destroy(_metadata, self->fd[0]));
-	ASSERT_EQ(0, close(self->fd[1]));
-	self->fd[1] = -1;
-	expect_ended(_metadata, self->fd[0], ECONNABORTED);
-}
-
-TEST_F(destroy, socketpair)
-{
-	int fd[2];
+	for (round = 0; round < 2; round++) {
+		if (round)
+			my_socketpair(_metadata, fd);
+		r = one_req(inode(_metadata, fd[0]));
+		/* Any cookie, in either way */
+		memset(r.req.mdiag_cookie, round ? 0xff : 0, sizeof(__u32[2]));
+		ASSERT_EQ(0, destroy_req(_metadata, r));
+		/* As for who ends all that there are */
+		EXPECT_EQ(ENOENT, my_destroy(fd[1]));
+		expect_ended(_metadata, fd[0], ECONNABORTED);
+		expect_ended(_metadata, fd[1], ECONNRESET);
+		EXPECT_EQ(3, dumped(_metadata, fd[0])->msg.mdiag_shutdown);
+		for (i = 0; i < 2; i++) {
+			EXPECT_EQ(ENOENT, my_destroy(fd[i]));
+			expect_eof(_metadata, fd[i]);
+		}
+	}
 
 	my_socketpair(_metadata, fd);
-	ASSERT_EQ(0, destroy(_metadata, fd[1]));
-	expect_ended(_metadata, fd[1], ECONNABORTED);
-	expect_ended(_metadata, fd[0], ECONNRESET);
+	ASSERT_EQ(0, my_destroy(fd[0]));
+	EXPECT_EQ(ECONNABORTED, get_int_opt(_metadata, fd[0], SO_ERROR));
+	EXPECT_EQ(ECONNRESET, get_int_opt(_metadata, fd[1], SO_ERROR));
+	expect_eof(_metadata, fd[0]);
+	expect_eof(_metadata, fd[1]);
 }
 
-TEST_F(destroy, after_unread_data)
+/* Send the only descriptor of a pipe's end for writing; returns the other. */
+static int send_pipe(struct __test_metadata *_metadata, int sock)
 {
-	expect_send(_metadata, self->fd[0], "abc");
-	expect_send(_metadata, self->fd[1], "def");
-	ASSERT_EQ(0, destroy(_metadata, self->fd[0]));
-	expect_recv(_metadata, self->fd[0], "def");
-	expect_recv(_metadata, self->fd[1], "abc");
-	EXPECT_EQ(ECONNABORTED, try_recv(self->fd[0]));
-	EXPECT_EQ(ECONNRESET, try_recv(self->fd[1]));
-}
-
-/* They are there as long as the data, in which they can still be read. */
-TEST_F(destroy, after_unread_descriptors)
-{
-	struct link link = { .fd = { self->fd[0], self->fd[1] } };
-	struct got got;
-	int fd[2], *in;
+	struct link link = { .fd = { sock } };
+	int fd[2];
 
 	ASSERT_EQ(0, pipe(fd));
-	set_int_opt(_metadata, self->fd[1], SO_PASSRIGHTS, 1);
 	EXPECT_EQ(1, send_cmsg(&link, "a", SOL_SOCKET, SCM_RIGHTS, &fd[1],
-			       sizeof(int)));
-	EXPECT_EQ(1, send_cmsg(&link, "b", SOL_SOCKET, SCM_RIGHTS, &fd[1],
-			       sizeof(int)));
+			       sizeof(fd[1])));
 	close(fd[1]);
-	ASSERT_EQ(0, destroy(_metadata, self->fd[1]));
+	EXPECT_EQ(0, poll_for(fd[0], POLLIN, 0));
+	return fd[0];
+}
+
+/* What was sent before can be read. Each end is told once, though close() with
+ * unread data would tell its peer, too.
+ */
+TEST_F(pair, destroy_with_unread_data)
+{
+	int fd[2], pipe[2], *in, i;
+	struct got got;
+
+	/* Descriptors are there as long as the data. */
+	set_int_opt(_metadata, self->fd[1], SO_PASSRIGHTS, 1);
+	for (i = 0; i < 2; i++)
+		pipe[i] = send_pipe(_metadata, self->fd[0]);
+	expect_send(_metadata, self->fd[1], "def");
+	ASSERT_EQ(0, my_destroy(self->fd[0]));
 	EXPECT_EQ(1, recv_got(self->fd[1], &got, 256, 0));
 	in = find_cmsg(&got, SCM_RIGHTS, sizeof(int));
 	ASSERT_NE(NULL, in);
 	close(*in);
-	EXPECT_EQ(0, poll_for(fd[0], POLLIN, 0));
-	close(self->fd[1]);
-	self->fd[1] = -1;
-	EXPECT_EQ(POLLHUP, poll_for(fd[0], POLLIN, WAIT_MS));
-}
+	EXPECT_EQ(POLLHUP, poll_for(pipe[0], POLLIN, WAIT_MS));
+	EXPECT_EQ(0, poll_for(pipe[1], POLLIN, 0));
+	close_end(&self->fd[1]);
+	EXPECT_EQ(POLLHUP, poll_for(pipe[1], POLLIN, WAIT_MS));
+	expect_recv(_metadata, self->fd[0], "def");
+	expect_ended(_metadata, self->fd[0], ECONNABORTED);
 
-/* Those of connections that nobody has accepted are closed at once. */
-TEST_F(destroy, unaccepted_descriptors)
-{
-	struct link link = { .type = variant->type };
-	int fd[2], listener;
-	__u32 channel;
+	my_connection(_metadata, fd);
+	expect_send(_metadata, fd[0], "abc");
+	expect_send(_metadata, fd[1], "def");
+	ASSERT_EQ(0, my_destroy(fd[0]));
+	expect_recv(_metadata, fd[1], "abc");
+	EXPECT_EQ(ECONNRESET, try_recv(fd[1]));
+	close(fd[0]);
+	expect_eof(_metadata, fd[1]);
 
-	ASSERT_EQ(0, pipe(fd));
-	listener = type_listener(_metadata, variant->type, &channel);
-	set_int_opt(_metadata, listener, SO_PASSRIGHTS, 1);
-	link.fd[0] = type_socket(_metadata, variant->type);
-	ASSERT_EQ(0, my_connect(link.fd[0], channel));
-	EXPECT_EQ(1, send_cmsg(&link, "a", SOL_SOCKET, SCM_RIGHTS, &fd[1],
-			       sizeof(int)));
+	/* The peer is gone already. */
+	my_connection(_metadata, fd);
+	expect_send(_metadata, fd[1], "abc");
 	close(fd[1]);
-	EXPECT_EQ(0, poll_for(fd[0], POLLIN, 0));
-	ASSERT_EQ(0, destroy(_metadata, listener));
-	EXPECT_EQ(POLLHUP, poll_for(fd[0], POLLIN, WAIT_MS));
+	ASSERT_EQ(0, my_destroy(fd[0]));
+	expect_recv(_metadata, fd[0], "abc");
+	EXPECT_EQ(ECONNABORTED, try_recv(fd[0]));
 }
 
-TEST_F(destroy, so_error)
+/* Calls that wait on @fd, and the errno */
+static int wait_recv(int fd)
 {
-	ASSERT_EQ(0, destroy(_metadata, self->fd[0]));
-	EXPECT_EQ(ECONNABORTED,
-		  get_int_opt(_metadata, self->fd[0], SO_ERROR));
-	EXPECT_EQ(ECONNRESET, get_int_opt(_metadata, self->fd[1], SO_ERROR));
-	expect_eof(_metadata, self->fd[0]);
-	expect_eof(_metadata, self->fd[1]);
+	char c;
+
+	return err_of(recv(fd, &c, 1, 0));
 }
 
-TEST_F(destroy, peer_closed)
+static int wait_send(int fd)
 {
-	expect_send(_metadata, self->fd[1], "abc");
-	close(self->fd[1]);
-	ASSERT_EQ(0, destroy(_metadata, self->fd[0]));
-	expect_recv(_metadata, self->fd[0], "abc");
-	EXPECT_EQ(ECONNABORTED, try_recv(self->fd[0]));
+	return err_of(send(fd, "x", 1, MSG_NOSIGNAL));
 }
 
-TEST_F(destroy, wakes_recv)
+static int wait_poll(int fd)
 {
-	pid_t pid[2];
-	int i;
-
-	for (i = 0; i < 2; i++)
-		pid[i] = fork_recv(_metadata, self->fd[i]);
-	ASSERT_EQ(0, destroy(_metadata, self->fd[0]));
-	EXPECT_EQ(ECONNABORTED, my_wait(pid[0]));
-	EXPECT_EQ(ECONNRESET, my_wait(pid[1]));
+	return poll_for(fd, POLLRDHUP, WAIT_MS) ==
+	       (POLLRDHUP | POLLHUP | POLLERR) ? 0 : KSFT_FAIL;
 }
 
-TEST_F(destroy, wakes_send)
+static int wait_accept(int fd)
 {
-	pid_t pid[2];
-	int i;
-
-	for (i = 0; i < 2; i++) {
-		my_fill(_metadata, self->fd[i], 1000);
-		pid[i] = fork_send(_metadata, self->fd[i]);
-	}
-	ASSERT_EQ(0, destroy(_metadata, self->fd[0]));
-	for (i = 0; i < 2; i++)
-		EXPECT_EQ(EPIPE, my_wait(pid[i]));
+	return err_of(accept(fd, NULL, NULL));
 }
 
-TEST_F(destroy, wakes_poll)
+static int wait_connect(int fd)
 {
-	pid_t pid[2];
-	int i;
-
-	for (i = 0; i < 2; i++) {
-		pid[i] = my_fork(_metadata);
-		if (!pid[i])
-			_exit(poll_for(self->fd[i], POLLRDHUP, WAIT_MS) ==
-			      (POLLRDHUP | POLLHUP | POLLERR) ? 0 : KSFT_FAIL);
-		ASSERT_TRUE(wait_asleep(pid[i]));
-	}
-	ASSERT_EQ(0, destroy(_metadata, self->fd[0]));
-	for (i = 0; i < 2; i++)
-		EXPECT_EQ(0, my_wait(pid[i]));
+	return err_of(my_connect(fd, 5000));
 }
 
-TEST_F(destroy, unconnected_enoent)
-{
-	int fd = my_bound_socket(_metadata, 5000);
-	__u32 channel;
-	int listener = my_listener(_metadata, 1, &channel);
-
-	EXPECT_EQ(ENOENT, destroy(_metadata, fd));
-
-	/* Nothing came of that. */
-	EXPECT_EQ(0, my_connect(fd, channel));
-	ASSERT_LE(0, accept(listener, NULL, NULL));
-	EXPECT_EQ(EAGAIN, try_recv(fd));
-}
-
-TEST_F(destroy, stale_cookie)
-{
-	struct myproto_diag_req req = one_req(inode(_metadata, self->fd[0]));
-
-	/* That of its peer */
-	cookie_put(&req, so_cookie(_metadata, self->fd[1]));
-	EXPECT_EQ(ESTALE, destroy_req(_metadata, &req));
-	EXPECT_EQ(EAGAIN, try_recv(self->fd[0]));
-}
-
-TEST_F(destroy, without_cap_net_admin)
+/* A child that sleeps in @call, and ends with what that returns */
+static pid_t fork_call(struct __test_metadata *_metadata, int (*call)(int fd),
+		       int fd)
 {
 	pid_t pid = my_fork(_metadata);
 
+	if (!pid)
+		_exit(call(fd));
+	ASSERT_TRUE(wait_asleep(pid));
+	return pid;
+}
+
+/* Of DGRAM the peer is not told, but one that waits for room is woken. */
+TEST_F(type, destroy_wakes)
+{
+	const struct {
+		int (*call)(int fd);
+		int ret[2];	/* of the end that is destroyed, and the peer */
+	} cases[] = {
+		{ wait_recv, { ECONNABORTED, ECONNRESET } },
+		{ wait_send, { EPIPE, EPIPE } },
+		{ wait_poll, { 0, 0 } },
+	};
+	int fd[2], i, j, count;
+	pid_t pid[2];
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		count = 2;
+		if (variant->type == SOCK_DGRAM && cases[i].call != wait_send)
+			count = 1;
+		my_connection(_metadata, fd);
+		for (j = 0; j < count; j++) {
+			if (cases[i].call == wait_send)
+				my_fill(_metadata, fd[j], 1000);
+			pid[j] = fork_call(_metadata, cases[i].call, fd[j]);
+		}
+		ASSERT_EQ(0, my_destroy(fd[0]));
+		for (j = 0; j < count; j++)
+			EXPECT_EQ(cases[i].ret[j], my_wait(pid[j]))
+				TH_LOG("case %d, end %d", i, j);
+	}
+}
+
+TEST_F(pair, destroy_refused)
+{
+	struct request r = one_req(inode(_metadata, self->fd[0]));
+	int fd = my_bound_socket(_metadata, 5000), listener;
+	__u32 channel;
+	pid_t pid;
+
+	/* The cookie is that of the peer. */
+	memcpy(r.req.mdiag_cookie,
+	       dumped(_metadata, self->fd[1])->msg.mdiag_cookie,
+	       sizeof(r.req.mdiag_cookie));
+	EXPECT_EQ(ESTALE, destroy_req(_metadata, r));
+
+	pid = my_fork(_metadata);
 	if (!pid) {
 		if (setresuid(1234, 1234, 1234))
 			_exit(0);
 		/* It may look at it, though. */
 		dumped(_metadata, self->fd[0]);
-		_exit(destroy(_metadata, self->fd[0]));
+		_exit(my_destroy(self->fd[0]));
 	}
 	EXPECT_EQ(EPERM, my_wait(pid));
 	EXPECT_EQ(EAGAIN, try_recv(self->fd[0]));
+
+	/* There is nothing to end yet, and nothing comes of that. */
+	EXPECT_EQ(ENOENT, my_destroy(fd));
+	listener = my_listener(_metadata, 1, &channel);
+	EXPECT_EQ(0, my_connect(fd, channel));
+	ASSERT_LE(0, accept(listener, NULL, NULL));
+	EXPECT_EQ(EAGAIN, try_recv(fd));
 }
 
-TEST_F(destroy, listener)
+TEST_F(pair, destroy_listener)
 {
-	__u32 channel;
-	int listener = my_listener(_metadata, 1, &channel);
-	int client = my_client(_metadata, channel);
+	int listener = my_bound_socket(_metadata, 5000), client, pipe;
+	pid_t pid;
 
-	ASSERT_EQ(0, destroy(_metadata, listener));
+	ASSERT_EQ(0, listen(listener, 0));
+	pid = fork_call(_metadata, wait_accept, listener);
+	ASSERT_EQ(0, my_destroy(listener));
+	EXPECT_EQ(EINVAL, my_wait(pid));
+
+	/* It can begin anew. What nobody has accepted is closed with it. */
+	ASSERT_EQ(0, listen(listener, 0));
+	set_int_opt(_metadata, listener, SO_PASSRIGHTS, 1);
+	client = my_client(_metadata, 5000);
+	pipe = send_pipe(_metadata, client);
+	pid = fork_call(_metadata, wait_connect, my_socket(_metadata));
+	ASSERT_EQ(0, my_destroy(listener));
+	EXPECT_EQ(ECONNREFUSED, my_wait(pid));
 	expect_ended(_metadata, client, ECONNRESET);
+	EXPECT_EQ(POLLHUP, poll_for(pipe, POLLIN, WAIT_MS));
 	EXPECT_EQ(POLLIN | POLLRDHUP | POLLHUP | POLLERR, poll_now(listener));
 	EXPECT_EQ(EINVAL, err_of(accept(listener, NULL, NULL)));
-	EXPECT_EQ(ECONNREFUSED,
-		  err_of(my_connect(my_socket(_metadata), channel)));
+	EXPECT_EQ(ECONNREFUSED, err_of(my_connect(my_socket(_metadata), 5000)));
 
-	/* The channel is still its own, and it can begin anew. */
-	EXPECT_EQ(EADDRINUSE,
-		  err_of(my_bind(my_socket(_metadata), channel)));
+	/* The channel is still its own. */
+	EXPECT_EQ(EADDRINUSE, err_of(my_bind(my_socket(_metadata), 5000)));
 	ASSERT_EQ(0, listen(listener, 1));
 	EXPECT_EQ(0, poll_now(listener));
-	EXPECT_EQ(0, dumped(_metadata, listener).rqueue);
-	client = my_client(_metadata, channel);
+	EXPECT_EQ(0, dumped(_metadata, listener)->rqueue);
+	client = my_client(_metadata, 5000);
 	EXPECT_LE(0, accept(listener, NULL, NULL));
 	EXPECT_EQ(EAGAIN, try_recv(client));
 }
 
-TEST_F(destroy, wakes_accept_and_connect)
+/* accept() still returns it, like one that the client has ended. And the client
+ * is told once, if nobody accepts it, too.
+ */
+TEST_F(pair, destroy_waiting_connection)
 {
-	int listener[2], i;
-	__u32 channel[2];
-	pid_t pid[2];
+	int listener, client, server, accepted;
+	struct request r;
+	__u32 channel;
 
-	for (i = 0; i < 2; i++)
-		listener[i] = my_listener(_metadata, 0, &channel[i]);
-	my_client(_metadata, channel[1]);
-	for (i = 0; i < 2; i++) {
-		pid[i] = my_fork(_metadata);
-		if (!pid[i])
-			_exit(err_of(i ? my_connect(my_socket(_metadata),
-						    channel[1]) :
-				     accept(listener[0], NULL, NULL)));
-		ASSERT_TRUE(wait_asleep(pid[i]));
-		ASSERT_EQ(0, destroy(_metadata, listener[i]));
+	for (accepted = 0; accepted < 2; accepted++) {
+		listener = my_listener(_metadata, 1, &channel);
+		client = my_client(_metadata, channel);
+		r = cookie_req(dumped(_metadata, client)->peer_cookie);
+		ASSERT_EQ(0, destroy_req(_metadata, r));
+		expect_ended(_metadata, client, ECONNRESET);
+		if (accepted) {
+			server = accept(listener, NULL, NULL);
+			ASSERT_LE(0, server);
+			expect_ended(_metadata, server, ECONNABORTED);
+		}
+		close(listener);
+		expect_eof(_metadata, client);
 	}
-	EXPECT_EQ(EINVAL, my_wait(pid[0]));
-	EXPECT_EQ(ECONNREFUSED, my_wait(pid[1]));
 }
 
-/* Ends the peer of @fd, which has no inode. Returns the errno. */
-static int destroy_peer(struct __test_metadata *_metadata, int fd)
-{
-	struct kept kept = dumped(_metadata, fd);
-	struct myproto_diag_req req = one_req(0);
-
-	memcpy(req.mdiag_cookie, kept.peer_cookie, sizeof(__u32[2]));
-	return destroy_req(_metadata, &req);
-}
-
-/* accept() still returns it, like one that the client has ended. */
-TEST_F(destroy, waiting_connection)
-{
-	__u32 channel;
-	int listener = my_listener(_metadata, 1, &channel);
-	int client = my_client(_metadata, channel);
-	int server;
-
-	ASSERT_EQ(0, destroy_peer(_metadata, client));
-	expect_ended(_metadata, client, ECONNRESET);
-	server = accept(listener, NULL, NULL);
-	ASSERT_LE(0, server);
-	expect_ended(_metadata, server, ECONNABORTED);
-}
-
-/* Nor is it told again when nobody has accepted it. */
-TEST_F(destroy, waiting_connection_then_listener_closes)
-{
-	__u32 channel;
-	int listener = my_listener(_metadata, 1, &channel);
-	int client = my_client(_metadata, channel);
-
-	ASSERT_EQ(0, destroy_peer(_metadata, client));
-	EXPECT_EQ(ECONNRESET, try_recv(client));
-	ASSERT_EQ(0, close(listener));
-	EXPECT_EQ(0, try_recv(client));
-}
-
-FIXTURE(dgram)
+TEST(destroy_dgram)
 {
 	struct link link;
-};
+	__u32 channel;
+	int fd;
 
-FIXTURE_SETUP(dgram)
-{
 	my_type = SOCK_DGRAM;
-	link_make(_metadata, &self->link, SOCK_DGRAM, BY_ADDRESS);
-}
-
-FIXTURE_TEARDOWN(dgram)
-{
-	link_destroy(&self->link);
-}
-
-TEST_F(dgram, destroyed)
-{
-	int fd = self->link.fd[0];
-	__u32 channel = my_channel(_metadata, fd);
-
-	link_expect_send(_metadata, &self->link, 1, "abc");
-	ASSERT_EQ(0, destroy(_metadata, fd));
+	link_make(_metadata, &link, SOCK_DGRAM, BY_ADDRESS);
+	fd = link.fd[0];
+	channel = my_channel(_metadata, fd);
+	link_expect_send(_metadata, &link, 1, "abc");
+	ASSERT_EQ(0, my_destroy(fd));
 	EXPECT_EQ(POLLIN | POLLOUT | POLLRDHUP | POLLHUP | POLLERR,
 		  poll_now(fd));
 	expect_recv(_metadata, fd, "abc");
@@ -1479,122 +978,49 @@ TEST_F(dgram, destroyed)
 	expect_eof(_metadata, fd);
 
 	/* Nobody else is told, but who sends to it. */
-	EXPECT_EQ(EAGAIN, try_recv(self->link.fd[1]));
-	EXPECT_EQ(EPIPE, link_try_send(&self->link, 0));
-	EXPECT_EQ(EPIPE, link_try_send(&self->link, 1));
+	EXPECT_EQ(EAGAIN, try_recv(link.fd[1]));
+	EXPECT_EQ(EPIPE, link_try_send(&link, 0));
+	EXPECT_EQ(EPIPE, link_try_send(&link, 1));
 	EXPECT_EQ(EADDRINUSE, err_of(my_bind(my_socket(_metadata), channel)));
-}
 
-TEST_F(dgram, unbound_destroyed)
-{
-	int fd = my_socket(_metadata);
-
-	ASSERT_EQ(0, destroy(_metadata, fd));
+	fd = my_socket(_metadata);
+	ASSERT_EQ(0, my_destroy(fd));
 	EXPECT_EQ(ECONNABORTED, try_recv(fd));
 }
 
-TEST_F(dgram, destroy_wakes)
-{
-	int fd[2];
-	pid_t pid[3];
-
-	my_connection(_metadata, fd);
-	my_fill(_metadata, fd[0], 1000);
-	pid[0] = fork_send(_metadata, fd[0]);
-	ASSERT_EQ(0, destroy(_metadata, fd[1]));
-	EXPECT_EQ(EPIPE, my_wait(pid[0]));
-
-	my_connection(_metadata, fd);
-	my_fill(_metadata, fd[0], 1000);
-	pid[1] = fork_send(_metadata, fd[0]);
-	pid[2] = fork_recv(_metadata, fd[0]);
-	ASSERT_EQ(0, destroy(_metadata, fd[0]));
-	EXPECT_EQ(EPIPE, my_wait(pid[1]));
-	EXPECT_EQ(ECONNABORTED, my_wait(pid[2]));
-}
-
-/* Everything is destroyed while it is used, made and closed. */
-static bool use_stop;
-
-static void use_sockets(int type)
-{
-	int listener, client, server, fd[2];
-	struct sockaddr_my addr;
-	socklen_t len = sizeof(addr);
-	char c;
-
-	if (!socketpair(AF_MYPROTO, type | SOCK_NONBLOCK, 0, fd)) {
-		send(fd[0], "x", 1, MSG_NOSIGNAL);
-		recv(fd[1], &c, 1, 0);
-		close(fd[0]);
-		close(fd[1]);
-	}
-	listener = socket(AF_MYPROTO, type | SOCK_NONBLOCK, 0);
-	client = socket(AF_MYPROTO, type | SOCK_NONBLOCK, 0);
-	my_bind(listener, MYPROTO_CHANNEL_ANY);
-	listen(listener, 5);
-	getsockname(listener, (struct sockaddr *)&addr, &len);
-	my_connect(client, addr.smy_channel);
-	send(client, "x", 1, MSG_NOSIGNAL);
-	server = accept(listener, NULL, NULL);
-	recv(server, &c, 1, 0);
-	close(listener);
-	close(client);
-	close(server);
-}
-
+/* Makes a connection, or with DGRAM what comes of such calls. */
 static void *use(void *arg)
 {
-	while (!__atomic_load_n(&use_stop, __ATOMIC_RELAXED)) {
-		use_sockets(SOCK_STREAM);
-		use_sockets(SOCK_SEQPACKET);
-		use_sockets(SOCK_DGRAM);
+	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM };
+	socklen_t len = sizeof(struct sockaddr_my);
+	struct sockaddr_my addr;
+	int fd[3], i, type;
+	char c;
+
+	for (i = 0; !__atomic_load_n(&churn_stop, __ATOMIC_RELAXED); i++) {
+		type = types[i % 3] | SOCK_NONBLOCK;
+		fd[0] = socket(AF_MYPROTO, type, 0);
+		fd[1] = socket(AF_MYPROTO, type, 0);
+		my_bind(fd[0], MYPROTO_CHANNEL_ANY);
+		listen(fd[0], 5);
+		getsockname(fd[0], (struct sockaddr *)&addr, &len);
+		my_connect(fd[1], addr.smy_channel);
+		send(fd[1], "x", 1, MSG_NOSIGNAL);
+		fd[2] = accept(fd[0], NULL, NULL);
+		recv(fd[2], &c, 1, 0);
+		close(fd[0]);
+		close(fd[1]);
+		close(fd[2]);
 	}
 	return NULL;
 }
 
-struct cookies {
-	__u32 cookie[64][2];
-	size_t count;
-};
-
-static bool keep_cookie(const struct told *told, void *data)
-{
-	struct cookies *all = data;
-
-	if (all->count < ARRAY_SIZE(all->cookie))
-		memcpy(all->cookie[all->count++], told->msg->mdiag_cookie,
-		       sizeof(__u32[2]));
-	return true;
-}
-
-/* Ends all that there are; returns how many that were */
-static int destroy_all(struct __test_metadata *_metadata)
-{
-	struct myproto_diag_req req = dump_req();
-	struct cookies cookies = {};
-	int err, destroyed = 0;
-	size_t i;
-
-	EXPECT_LE(0, diag_dump(_metadata, &req, keep_cookie, &cookies));
-	for (i = 0; i < cookies.count; i++) {
-		req = one_req(0);
-		memcpy(req.mdiag_cookie, cookies.cookie[i], sizeof(__u32[2]));
-		err = destroy_req(_metadata, &req);
-		destroyed += !err;
-		/* Or it is closed by now, or its peer was ended. */
-		if (err)
-			EXPECT_EQ(ENOENT, err);
-	}
-	return destroyed;
-}
-
+/* Everything is destroyed while it is used, made and closed. */
 TEST(destroy_in_use)
 {
-	struct myproto_diag_req all = dump_req();
+	struct request all = dump_req(), r;
+	int round, count, err, fd[2], i;
 	pthread_t thread[2];
-	int round, fd[2];
-	size_t i;
 
 	ASSERT_EQ(0, unshare(CLONE_NEWNET));
 	for (i = 0; i < 2; i++)
@@ -1602,86 +1028,50 @@ TEST(destroy_in_use)
 	for (round = 0; round < 100; round++) {
 		/* Others may be gone before they are ended, not these. */
 		my_socketpair(_metadata, fd);
-		EXPECT_LT(0, destroy_all(_metadata));
+		count = diag(_metadata, &all);
+		EXPECT_LE(2, count);
+		while (count-- > 0) {
+			r = cookie_req(told[count].msg.mdiag_cookie);
+			err = destroy_req(_metadata, r);
+			/* It may be closed by now, or its peer was ended. */
+			if (err)
+				EXPECT_EQ(ENOENT, err);
+		}
 		EXPECT_EQ(EPIPE, try_send(fd[0]));
 		EXPECT_EQ(EPIPE, try_send(fd[1]));
 		close(fd[0]);
 		close(fd[1]);
 	}
-	__atomic_store_n(&use_stop, true, __ATOMIC_RELAXED);
+	__atomic_store_n(&churn_stop, true, __ATOMIC_RELAXED);
 	for (i = 0; i < 2; i++)
 		ASSERT_EQ(0, pthread_join(thread[i], NULL));
-	EXPECT_EQ(0, diag_dump(_metadata, &all, count_all, NULL));
-}
-
-/* The module */
-
-static bool can_load(void)
-{
-	char helper[256] = "";
-	int fd = open("/proc/sys/kernel/modprobe", O_RDONLY);
-	ssize_t n = read(fd, helper, sizeof(helper) - 1);
-
-	close(fd);
-	if (n <= 0)
-		return false;
-	helper[strcspn(helper, "\n")] = 0;
-	return !access(helper, X_OK);
+	EXPECT_EQ(0, diag(_metadata, &all));
 }
 
 TEST(autoload)
 {
-	struct myproto_diag_req req = dump_req();
+	struct request r = dump_req();
 
-	if (geteuid())
-		SKIP(return, "to unload a module needs root");
 	if (access(MODULE "/initstate", F_OK))
 		SKIP(return, "myproto_diag is built in");
-	if (!can_load())
+	if (access("/sbin/modprobe", X_OK))
 		SKIP(return, "no autoload");
 
 	ASSERT_EQ(0, syscall(SYS_delete_module, "myproto_diag", O_NONBLOCK));
 	ASSERT_NE(0, access(MODULE, F_OK));
-	EXPECT_LE(0, diag_dump(_metadata, &req, count_all, NULL));
+	EXPECT_LE(0, diag(_metadata, &r));
 	EXPECT_EQ(0, access(MODULE "/initstate", F_OK));
-}
-
-/* errno of a dump, which loads the module */
-static int probe(void)
-{
-	struct {
-		struct nlmsghdr nlh;
-		struct myproto_diag_req req;
-	} msg = {
-		.nlh = {
-			.nlmsg_len = sizeof(msg),
-			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
-			.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
-		},
-		.req = { .sdiag_family = AF_MYPROTO },
-	};
-	int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG), err;
-	char buf[8192];
-	struct nlmsghdr *nlh = (void *)buf;
-
-	if (fd < 0)
-		return errno;
-	err = err_of(send(fd, &msg, sizeof(msg), 0));
-	if (!err)
-		err = err_of(recv(fd, buf, sizeof(buf), 0));
-	if (!err && nlh->nlmsg_type == NLMSG_ERROR)
-		err = -*(int *)NLMSG_DATA(nlh);
-	close(fd);
-	return err;
 }
 
 int main(int argc, char **argv)
 {
-	int err;
+	int fd, err;
 
-	/* Without the family there is no diag. */
 	my_start();
-	err = probe();
+	/* This loads the module of the family, and that of diag. */
+	fd = socket(AF_MYPROTO, SOCK_DGRAM, 0);
+	err = my_destroy(fd);
+	close(fd);
 	if (err)
 		ksft_exit_skip("%s: CONFIG_MYPROTO_DIAG not set?\n",
 			       strerror(err));

@@ -7,6 +7,7 @@
 #include <linux/filter.h>
 
 #include "any.h"
+#include "cmsg.h"
 #include "tracefs.h"
 
 /* More than what is copied into an skb that is there, or into the socket */
@@ -42,43 +43,20 @@ static void expect_no_drops(struct __test_metadata *_metadata)
 	expect_drops(_metadata, NULL, 0, 0);
 }
 
-/* What SO_MEMINFO says was dropped */
-static __u32 drops(struct __test_metadata *_metadata, int fd)
+/* SO_MEMINFO counts @count drops, and SO_RXQ_OVFL with the message "x", too. */
+static void expect_counted(struct __test_metadata *_metadata, int fd,
+			   __u32 count)
 {
-	__u32 info[SK_MEMINFO_VARS] = {};
+	__u32 info[SK_MEMINFO_VARS] = {}, *ovfl;
 	socklen_t len = sizeof(info);
+	struct got got;
 
 	ASSERT_EQ(0, getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len));
-	return info[SK_MEMINFO_DROPS];
-}
-
-/* What SO_RXQ_OVFL says with the message "x", 0 if nothing */
-static __u32 recv_ovfl(struct __test_metadata *_metadata, int fd)
-{
-	union {
-		char buf[CMSG_SPACE(sizeof(__u32))];
-		struct cmsghdr align;
-	} control;
-	char data[2] = "";
-	struct iovec iov = { .iov_base = data, .iov_len = 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *cmsg;
-	__u32 count = 0;
-
-	EXPECT_EQ(1, recvmsg(fd, &msg, MSG_DONTWAIT));
-	EXPECT_STREQ("x", data);
-	cmsg = CMSG_FIRSTHDR(&msg);
-	if (cmsg) {
-		EXPECT_EQ(SOL_SOCKET, cmsg->cmsg_level);
-		EXPECT_EQ(SO_RXQ_OVFL, cmsg->cmsg_type);
-		memcpy(&count, CMSG_DATA(cmsg), sizeof(count));
-	}
-	return count;
+	EXPECT_EQ(count, info[SK_MEMINFO_DROPS]);
+	EXPECT_EQ(1, recv_got(fd, &got, 256, 0));
+	EXPECT_STREQ("x", got.data);
+	ovfl = find_cmsg(&got, SO_RXQ_OVFL, sizeof(*ovfl));
+	EXPECT_EQ(count, ovfl ? *ovfl : 0);
 }
 
 /* A filter that drops all */
@@ -113,189 +91,140 @@ TEST_F(any, read)
 	link_drain(_metadata, link, 1);
 	/* The end too reads all that there is. */
 	link_expect_send(_metadata, link, 0, "abc");
+	EXPECT_EQ(3, recv(link->fd[1], buf, 3, MSG_DONTWAIT));
+	link_expect_send(_metadata, link, 0, "x");
 	link_close(link, 0);
-	expect_recv(_metadata, link->fd[1], "abc");
-	EXPECT_EQ(0U, drops(_metadata, link->fd[1]));
+	expect_counted(_metadata, link->fd[1], 0);
 	link_close(link, 1);
 	expect_no_drops(_metadata);
 }
 
-/* The sender is told. */
+/* The sender is told, with a filter too, whatever that says. */
 TEST_F(any, failed_send)
 {
 	struct link *link = &self->link;
-	bool dgram = link->type == SOCK_DGRAM;
+	int gone = link->type == SOCK_DGRAM ? ECONNREFUSED : EPIPE;
 
 	EXPECT_EQ(EFAULT, err_of(link_send(link, 0, (void *)8, 3, 0)));
 	EXPECT_EQ(EFAULT, err_of(link_send(link, 0, (void *)8, LARGE, 0)));
+	link_expect_send(_metadata, link, 0, "x");
+	attach_drop(_metadata, link->fd[1]);
+	ASSERT_EQ(0, shutdown(link->fd[1], SHUT_RD));
+	EXPECT_EQ(EPIPE, link_try_send(link, 0));
+	expect_counted(_metadata, link->fd[1], 0);
 	link_close(link, 1);
-	EXPECT_EQ(dgram ? ECONNREFUSED : EPIPE, link_try_send(link, 0));
+	EXPECT_EQ(gone, link_try_send(link, 0));
 	expect_no_drops(_metadata);
 }
 
+/* Of a stream, some of it is in the socket, where no skb is, and its reader has
+ * taken over more than it has read. What is beyond the reader's buffer is no
+ * drop if it is of a message: the reader knows.
+ */
 TEST_F(any, unread)
 {
-	struct link *link = &self->link;
-
-	link_expect_send(_metadata, link, 0, "abc");
-	send_large(_metadata, link);
-	if (link->type != SOCK_STREAM)
-		link_expect_send(_metadata, link, 0, "");
-	link_close(link, 1);
-	if (link->type == SOCK_STREAM)
-		expect_drops(_metadata, "SOCKET_CLOSE", 1, 3 + LARGE);
-	else
-		expect_drops(_metadata, "SOCKET_CLOSE", 3, 3 + LARGE);
-}
-
-/* Of a stream, some of it is in the socket, where no skb is. */
-TEST_F(any, unread_small)
-{
-	struct link *link = &self->link;
-
-	link_expect_send(_metadata, link, 0, "abcde");
-	link_close(link, 1);
-	expect_drops(_metadata, "SOCKET_CLOSE", 1, 5);
-}
-
-/* Of a stream the reader has taken over more than it has read. What is beyond
- * the reader's buffer is no drop if it is of a message: the reader knows.
- */
-TEST_F(any, partly_read)
-{
+	bool stream = variant->type == SOCK_STREAM;
 	struct link *link = &self->link;
 	char buf[100];
+	int i;
 
+	/* Both ends, one after the other */
+	link_expect_send(_metadata, link, 0, "abc");
+	link_expect_send(_metadata, link, 1, "defgh");
+	for (i = 0; i < 2; i++) {
+		link_close(link, i);
+		expect_drops(_metadata, "SOCKET_CLOSE", 1, i ? 3 : 5);
+	}
+
+	link_make(_metadata, link, variant->type, variant->made);
+	link_expect_send(_metadata, link, 0, "abc");
+	send_large(_metadata, link);
+	if (!stream)
+		link_expect_send(_metadata, link, 0, "");
+	link_close(link, 1);
+	expect_drops(_metadata, "SOCKET_CLOSE", stream ? 1 : 3, 3 + LARGE);
+	link_destroy(link);
+
+	link_make(_metadata, link, variant->type, variant->made);
 	send_large(_metadata, link);
 	send_large(_metadata, link);
 	ASSERT_EQ(100, recv(link->fd[1], buf, 100, MSG_DONTWAIT));
 	link_expect_send(_metadata, link, 0, "abc");
 	link_close(link, 1);
-	if (link->type == SOCK_STREAM)
-		expect_drops(_metadata, "SOCKET_CLOSE", 1, 2 * LARGE - 97);
-	else
-		expect_drops(_metadata, "SOCKET_CLOSE", 2, LARGE + 3);
+	expect_drops(_metadata, "SOCKET_CLOSE", stream ? 1 : 2,
+		     stream ? 2 * LARGE - 97 : LARGE + 3);
 }
 
-/* Both ends, one after the other */
-TEST_F(any, unread_both)
-{
-	struct link *link = &self->link;
-
-	link_expect_send(_metadata, link, 0, "abc");
-	link_expect_send(_metadata, link, 1, "defgh");
-	link_destroy(link);
-	expect_drops(_metadata, "SOCKET_CLOSE", 2, 8);
-}
-
-/* What fails without a filter fails with one, whatever that says. */
-TEST_F(any, failed_send_with_filter)
-{
-	struct link *link = &self->link;
-
-	attach_drop(_metadata, link->fd[1]);
-	ASSERT_EQ(0, shutdown(link->fd[1], SHUT_RD));
-	EXPECT_EQ(EPIPE, link_try_send(link, 0));
-	EXPECT_EQ(0U, drops(_metadata, link->fd[1]));
-	link_close(link, 1);
-	EXPECT_EQ(link->type == SOCK_DGRAM ? ECONNREFUSED : EPIPE,
-		  link_try_send(link, 0));
-	expect_no_drops(_metadata);
-}
-
+/* Who may not send is told, and the filter is not asked. */
 TEST(excluded_sender_with_filter)
 {
 	__u32 channel[3];
 	int fd[3], i;
 
-	my_type = SOCK_DGRAM;
-	for (i = 0; i < 3; i++) {
-		fd[i] = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
-		channel[i] = my_channel(_metadata, fd[i]);
-	}
+	for (i = 0; i < 3; i++)
+		fd[i] = type_bound(_metadata, SOCK_DGRAM, &channel[i]);
 	ASSERT_EQ(0, my_connect(fd[0], channel[1]));
 	attach_drop(_metadata, fd[0]);
 	EXPECT_EQ(EPERM, err_of(my_sendto(fd[2], channel[0], "x", 1, 0)));
-	EXPECT_EQ(0U, drops(_metadata, fd[0]));
 	expect_no_drops(_metadata);
 	EXPECT_EQ(0, err_of(my_sendto(fd[1], channel[0], "x", 1, 0)));
 	expect_drops(_metadata, "SOCKET_FILTER", 1, 1);
-	for (i = 0; i < 3; i++)
-		close(fd[i]);
 }
 
-/* A filter is run for messages only. */
-TEST_F(any, filtered)
+/* A filter is run for messages only. And a message is gone when it could not be
+ * copied, the data of a stream is not; a peek takes nothing.
+ */
+TEST_F(any, filtered_and_faulted)
 {
+	bool stream = variant->type == SOCK_STREAM;
 	struct link *link = &self->link;
-	int fd = link->fd[1], one = 1;
-	__u32 count = 0;
+	void *bad = (void *)8;
+	int fd = link->fd[1];
 
-	ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &one,
-				sizeof(one)));
+	set_int_opt(_metadata, fd, SO_RXQ_OVFL, 1);
 	attach_drop(_metadata, fd);
-	if (link->type != SOCK_STREAM) {
+	if (!stream) {
 		link_expect_send(_metadata, link, 0, "abc");
 		link_expect_send(_metadata, link, 0, "");
-		count = 2;
+		expect_drops(_metadata, "SOCKET_FILTER", 2, 3);
 	}
-	ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &one,
-				sizeof(one)));
+	set_int_opt(_metadata, fd, SO_DETACH_FILTER, 1);
 	link_expect_send(_metadata, link, 0, "x");
-	EXPECT_EQ(count, recv_ovfl(_metadata, fd));
-	EXPECT_EQ(count, drops(_metadata, fd));
-	expect_drops(_metadata, "SOCKET_FILTER", count, count ? 3 : 0);
-}
+	expect_counted(_metadata, fd, stream ? 0 : 2);
 
-/* A message is gone when it could not be copied, the data of a stream is not;
- * a peek takes nothing.
- */
-TEST_F(any, faulted)
-{
-	struct link *link = &self->link;
-	__u32 count = link->type != SOCK_STREAM;
-	int fd = link->fd[1], one = 1;
-	void *bad = (void *)8;
-
-	ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &one,
-				sizeof(one)));
-	if (count)
-		link_expect_send(_metadata, link, 0, "abc");
-	else
-		link_expect_send(_metadata, link, 0, "x");
+	link_expect_send(_metadata, link, 0, stream ? "x" : "abc");
 	EXPECT_EQ(EFAULT, err_of(recv(fd, bad, 8, MSG_DONTWAIT | MSG_PEEK)));
 	expect_no_drops(_metadata);
 	EXPECT_EQ(EFAULT, err_of(recv(fd, bad, 8, MSG_DONTWAIT)));
-	if (count)
-		link_expect_send(_metadata, link, 0, "x");
-	EXPECT_EQ(count, recv_ovfl(_metadata, fd));
-	EXPECT_EQ(count, drops(_metadata, fd));
-	expect_drops(_metadata, "SKB_UCOPY_FAULT", count, 3 * count);
+	if (stream) {
+		EXPECT_EQ(0, try_recv(fd));
+	} else {
+		expect_drops(_metadata, "SKB_UCOPY_FAULT", 1, 3);
+	}
+	link_expect_send(_metadata, link, 0, "x");
+	expect_counted(_metadata, fd, stream ? 0 : 3);
+	expect_no_drops(_metadata);
 }
 
 /* Connections that wait for accept() when the listening socket is closed */
-static void leave_unaccepted(struct __test_metadata *_metadata, int type)
-{
-	int client[2], listener, i;
-	__u32 channel;
-
-	my_type = type;
-	listener = my_listener(_metadata, 5, &channel);
-	for (i = 0; i < 2; i++) {
-		client[i] = my_client(_metadata, channel);
-		expect_send(_metadata, client[i], "abc");
-	}
-	close(listener);
-	for (i = 0; i < 2; i++)
-		EXPECT_EQ(ECONNRESET, try_recv(client[i]));
-}
-
 TEST(unaccepted)
 {
-	leave_unaccepted(_metadata, SOCK_STREAM);
-	expect_drops(_metadata, "SOCKET_UNACCEPTED", 2, 6);
-	leave_unaccepted(_metadata, SOCK_SEQPACKET);
-	expect_drops(_metadata, "SOCKET_UNACCEPTED", 2, 6);
+	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET };
+	int client[2], listener, i, j;
+	__u32 channel;
+
+	for (i = 0; i < 2; i++) {
+		my_type = types[i];
+		listener = my_listener(_metadata, 5, &channel);
+		for (j = 0; j < 2; j++) {
+			client[j] = my_client(_metadata, channel);
+			expect_send(_metadata, client[j], "abc");
+		}
+		close(listener);
+		for (j = 0; j < 2; j++)
+			EXPECT_EQ(ECONNRESET, try_recv(client[j]));
+		expect_drops(_metadata, "SOCKET_UNACCEPTED", 2, 6);
+	}
 }
 
 int main(int argc, char **argv)

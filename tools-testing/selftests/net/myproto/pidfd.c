@@ -7,6 +7,7 @@
 
 #include "any.h"
 #include "cmsg.h"
+#include "type.h"
 
 /* What that has besides is in conflict with the C library's. */
 #define _ASM_GENERIC_FCNTL_H
@@ -44,8 +45,6 @@ static void expect_gone(struct __test_metadata *_metadata, int pidfd)
 {
 	struct pidfd_info info = { .mask = PIDFD_INFO_EXIT };
 
-	ASSERT_LE(0, pidfd)
-		TH_LOG("%s", strerror(-pidfd));
 	EXPECT_EQ(0, ioctl(pidfd, PIDFD_GET_INFO, &info));
 	EXPECT_NE(0U, info.mask & PIDFD_INFO_EXIT);
 	EXPECT_EQ(CODE, WEXITSTATUS(info.exit_code));
@@ -63,135 +62,92 @@ static void send_and_go(struct __test_metadata *_metadata, struct link *link,
 	ASSERT_EQ(CODE, my_wait(pid));
 }
 
-TEST_F(any, off_by_default)
-{
-	struct link *link = &self->link;
-	struct got got;
-
-	EXPECT_EQ(0, get_int_opt(_metadata, link->fd[1], SO_PASSPIDFD));
-	link_expect_send(_metadata, link, 0, "abc");
-	EXPECT_EQ(3, recv_got(link->fd[1], &got, 256, 0));
-	EXPECT_EQ(0U, got.msg.msg_controllen);
-}
-
+/* The receiver asks for it before it is sent, or the sender does. */
 TEST_F(any, of_a_sender)
 {
 	struct link *link = &self->link;
-	int fd[2], i;
+	int to = link->fd[1], fd, i;
+	struct got got;
 
-	set_int_opt(_metadata, link->fd[1], SO_PASSPIDFD, 1);
-	EXPECT_EQ(1, get_int_opt(_metadata, link->fd[1], SO_PASSPIDFD));
+	EXPECT_EQ(0, get_int_opt(_metadata, to, SO_PASSPIDFD));
 	link_expect_send(_metadata, link, 0, "abc");
-	fd[0] = receive_pidfd(_metadata, link->fd[1], "abc", MSG_PEEK);
-	fd[1] = receive_pidfd(_metadata, link->fd[1], "abc", 0);
-	for (i = 0; i < 2; i++) {
-		EXPECT_EQ(getpid(), pidfd_pid(fd[i]));
-		close(fd[i]);
-	}
-}
-
-TEST_F(any, of_a_sender_that_is_gone)
-{
-	struct link *link = &self->link;
-
-	set_int_opt(_metadata, link->fd[1], SO_PASSPIDFD, 1);
-	send_and_go(_metadata, link, "abc");
-	send_and_go(_metadata, link, "de");
-	expect_gone(_metadata,
-		    receive_pidfd(_metadata, link->fd[1], "abc", 0));
-	expect_gone(_metadata, receive_pidfd(_metadata, link->fd[1], "de", 0));
-}
-
-/* The sender may want that, too. */
-TEST_F(any, set_by_the_sender)
-{
-	struct link *link = &self->link;
+	EXPECT_EQ(3, recv_got(to, &got, 256, 0));
+	EXPECT_EQ(0U, got.msg.msg_controllen);
 
 	set_int_opt(_metadata, link->fd[0], SO_PASSPIDFD, 1);
 	send_and_go(_metadata, link, "abc");
-	set_int_opt(_metadata, link->fd[1], SO_PASSPIDFD, 1);
-	expect_gone(_metadata,
-		    receive_pidfd(_metadata, link->fd[1], "abc", 0));
-}
+	set_int_opt(_metadata, to, SO_PASSPIDFD, 1);
+	EXPECT_EQ(1, get_int_opt(_metadata, to, SO_PASSPIDFD));
+	expect_gone(_metadata, receive_pidfd(_metadata, to, "abc", 0));
 
-/* Nobody can have set it on a socket that has no descriptor yet. */
-static void before_accept(struct __test_metadata *_metadata, int type)
-{
-	struct link link = { .type = type };
-	int listener, client;
-	__u32 channel;
-
-	listener = type_listener(_metadata, type, &channel);
-	client = type_socket(_metadata, type);
-	ASSERT_EQ(0, my_connect(client, channel));
-	link.fd[0] = client;
-	send_and_go(_metadata, &link, "abc");
-	link.fd[1] = accept(listener, NULL, NULL);
-	set_int_opt(_metadata, link.fd[1], SO_PASSPIDFD, 1);
-	expect_gone(_metadata, receive_pidfd(_metadata, link.fd[1], "abc", 0));
-}
-
-TEST(sent_before_accept)
-{
-	before_accept(_metadata, SOCK_STREAM);
-	before_accept(_metadata, SOCK_SEQPACKET);
+	set_int_opt(_metadata, link->fd[0], SO_PASSPIDFD, 0);
+	link_expect_send(_metadata, link, 0, "abc");
+	for (i = 0; i < 2; i++) {
+		fd = receive_pidfd(_metadata, to, "abc", i ? 0 : MSG_PEEK);
+		EXPECT_EQ(getpid(), pidfd_pid(fd));
+		close(fd);
+	}
+	send_and_go(_metadata, link, "abc");
+	send_and_go(_metadata, link, "de");
+	expect_gone(_metadata, receive_pidfd(_metadata, to, "abc", 0));
+	expect_gone(_metadata, receive_pidfd(_metadata, to, "de", 0));
 }
 
 TEST_F(any, no_room_ctrunc)
 {
 	struct link *link = &self->link;
+	int next = dup(0), i;
 	struct got got;
-	int next = dup(0);
 
 	close(next);
 	set_int_opt(_metadata, link->fd[1], SO_PASSPIDFD, 1);
-	link_expect_send(_metadata, link, 0, "abc");
-	EXPECT_EQ(3, recv_got(link->fd[1], &got, 0, 0));
-	EXPECT_EQ(MSG_CTRUNC, got.msg.msg_flags & MSG_CTRUNC);
-	link_expect_send(_metadata, link, 0, "abc");
-	EXPECT_EQ(3, recv_got(link->fd[1], &got, CMSG_LEN(0), 0));
-	EXPECT_EQ(MSG_CTRUNC, got.msg.msg_flags & MSG_CTRUNC);
+	for (i = 0; i < 2; i++) {
+		link_expect_send(_metadata, link, 0, "abc");
+		EXPECT_EQ(3, recv_got(link->fd[1], &got, i * CMSG_LEN(0), 0));
+		EXPECT_EQ(MSG_CTRUNC, got.msg.msg_flags & MSG_CTRUNC);
+	}
 	/* And none was opened. */
 	EXPECT_EQ(next, dup(0));
 }
 
-/* Peers */
-
-static int peer_pidfd(int fd)
+static int peer_pidfd(struct __test_metadata *_metadata, int fd)
 {
-	socklen_t len = sizeof(int);
-	int pidfd = -1;
+	int pidfd = get_int_opt(_metadata, fd, SO_PEERPIDFD);
 
-	return getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) ?
-	       -errno : pidfd;
+	ASSERT_LE(0, pidfd);
+	return pidfd;
 }
 
-static void peers(struct __test_metadata *_metadata, int type)
+/* Processes that are gone listen, connect, and send before accept(), when
+ * nobody can have asked for it, as there is no descriptor yet.
+ */
+TEST_F(type, peers_that_are_gone)
 {
-	int listener, fd[2];
+	struct link link = { .type = variant->type };
+	int listener, i;
 	__u32 channel;
 	pid_t pid;
 
-	listener = type_bound(_metadata, type, &channel);
-	fd[0] = type_socket(_metadata, type);
-	pid = my_fork(_metadata);
-	if (!pid)
-		_exit(listen(listener, 5) ? 1 : CODE);
-	ASSERT_EQ(CODE, my_wait(pid));
-	pid = my_fork(_metadata);
-	if (!pid)
-		_exit(my_connect(fd[0], channel) ? 1 : CODE);
-	ASSERT_EQ(CODE, my_wait(pid));
-	fd[1] = accept(listener, NULL, NULL);
-	expect_gone(_metadata, peer_pidfd(listener));
-	expect_gone(_metadata, peer_pidfd(fd[0]));
-	expect_gone(_metadata, peer_pidfd(fd[1]));
-}
-
-TEST(peers_that_are_gone)
-{
-	peers(_metadata, SOCK_STREAM);
-	peers(_metadata, SOCK_SEQPACKET);
+	listener = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
+	channel = my_channel(_metadata, listener);
+	link.fd[0] = my_socket(_metadata);
+	for (i = 0; i < 2; i++) {
+		pid = my_fork(_metadata);
+		if (!pid && (i ? my_connect(link.fd[0], channel) :
+				 listen(listener, 5)))
+			_exit(1);
+		if (!pid)
+			_exit(CODE);
+		ASSERT_EQ(CODE, my_wait(pid));
+	}
+	send_and_go(_metadata, &link, "abc");
+	link.fd[1] = accept(listener, NULL, NULL);
+	ASSERT_LE(0, link.fd[1]);
+	set_int_opt(_metadata, link.fd[1], SO_PASSPIDFD, 1);
+	expect_gone(_metadata, receive_pidfd(_metadata, link.fd[1], "abc", 0));
+	for (i = 0; i < 2; i++)
+		expect_gone(_metadata, peer_pidfd(_metadata, link.fd[i]));
+	expect_gone(_metadata, peer_pidfd(_metadata, listener));
 }
 
 /* A child whose sockets come back to the test, by AF_UNIX */
@@ -200,8 +156,8 @@ TEST(maker_of_a_socketpair_that_is_gone)
 	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM };
 	struct link back = { .type = SOCK_DGRAM }, link;
 	struct got got;
-	pid_t pid;
 	int i, *fd;
+	pid_t pid;
 
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_DGRAM, 0, back.fd));
 	for (i = 0; i < 3; i++) {
@@ -216,8 +172,8 @@ TEST(maker_of_a_socketpair_that_is_gone)
 		ASSERT_EQ(1, recv_got(back.fd[1], &got, 256, 0));
 		fd = find_cmsg(&got, SCM_RIGHTS, sizeof(link.fd));
 		ASSERT_NE(NULL, fd);
-		expect_gone(_metadata, peer_pidfd(fd[0]));
-		expect_gone(_metadata, peer_pidfd(fd[1]));
+		expect_gone(_metadata, peer_pidfd(_metadata, fd[0]));
+		expect_gone(_metadata, peer_pidfd(_metadata, fd[1]));
 	}
 }
 

@@ -20,60 +20,6 @@ FIXTURE_VARIANT_ADD(type, dgram)
 	.type = SOCK_DGRAM,
 };
 
-/* Types that listen */
-FIXTURE(listen) {};
-
-FIXTURE_VARIANT(listen)
-{
-	int type;
-};
-
-FIXTURE_VARIANT_ADD(listen, stream)
-{
-	.type = SOCK_STREAM,
-};
-
-FIXTURE_VARIANT_ADD(listen, seqpacket)
-{
-	.type = SOCK_SEQPACKET,
-};
-
-FIXTURE_SETUP(listen)
-{
-	my_type = variant->type;
-}
-
-FIXTURE_TEARDOWN(listen)
-{
-}
-
-/* Types that can drop what they are sent */
-FIXTURE(message) {};
-
-FIXTURE_VARIANT(message)
-{
-	int type;
-};
-
-FIXTURE_VARIANT_ADD(message, seqpacket)
-{
-	.type = SOCK_SEQPACKET,
-};
-
-FIXTURE_VARIANT_ADD(message, dgram)
-{
-	.type = SOCK_DGRAM,
-};
-
-FIXTURE_SETUP(message)
-{
-	my_type = variant->type;
-}
-
-FIXTURE_TEARDOWN(message)
-{
-}
-
 /* A line */
 struct entry {
 	unsigned int type, state, channel, peer, rqueue, wqueue;
@@ -93,13 +39,16 @@ static bool entry_parse(const char *line, struct entry *entry)
 		      &end) == 10 && line[end] == '\n';
 }
 
-/* Calls @seen for each line after the header; tells how many there were */
-static int proc_read(struct __test_metadata *_metadata,
-		     bool (*seen)(const struct entry *entry, void *data),
-		     void *data)
+#define ALL	-1
+
+/* How many lines there are with this inode, which is 0 for connections that
+ * wait for accept(); the last of them is stored in @entry
+ */
+static int count_lines(struct __test_metadata *_metadata, long long ino,
+		       struct entry *entry)
 {
 	FILE *f = fopen(PROC_FILE, "r");
-	struct entry entry;
+	struct entry next;
 	char line[256];
 	int count = 0;
 
@@ -107,38 +56,61 @@ static int proc_read(struct __test_metadata *_metadata,
 	ASSERT_NE(NULL, fgets(line, sizeof(line), f));
 	EXPECT_STREQ(HEADER, line);
 	while (fgets(line, sizeof(line), f)) {
-		ASSERT_TRUE(entry_parse(line, &entry))
+		ASSERT_TRUE(entry_parse(line, &next))
 			TH_LOG("%s", line);
-		count += seen(&entry, data);
+		if (ino != ALL && ino != next.ino)
+			continue;
+		*entry = next;
+		count++;
 	}
 	fclose(f);
 	return count;
-}
-
-static bool has_inode(const struct entry *entry, void *data)
-{
-	struct entry *wanted = data;
-
-	if (entry->ino != wanted->ino)
-		return false;
-	*wanted = *entry;
-	return true;
-}
-
-/* How many lines there are of @fd; the last of them is stored in @entry */
-static int proc_lines(struct __test_metadata *_metadata, int fd,
-		      struct entry *entry)
-{
-	*entry = (struct entry) { .ino = inode(_metadata, fd) };
-	return proc_read(_metadata, has_inode, entry);
 }
 
 static struct entry proc_entry(struct __test_metadata *_metadata, int fd)
 {
 	struct entry entry;
 
-	ASSERT_EQ(1, proc_lines(_metadata, fd, &entry));
+	ASSERT_EQ(1, count_lines(_metadata, inode(_metadata, fd), &entry));
 	return entry;
+}
+
+/* The number after @name in the fdinfo of @fd, -1 if it is not there */
+static __s64 fdinfo_get(struct __test_metadata *_metadata, int fd,
+			const char *name)
+{
+	char path[64], line[128];
+	size_t len = strlen(name);
+	__s64 value = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	f = fopen(path, "r");
+	ASSERT_NE(NULL, f);
+	while (fgets(line, sizeof(line), f))
+		if (!strncmp(line, name, len) && !strncmp(line + len, ":\t", 2))
+			value = strtoull(line + len + 2, NULL, 10);
+	fclose(f);
+	return value;
+}
+
+/* Both files show this, and nothing in the queues. */
+static void expect_shown(struct __test_metadata *_metadata, int fd,
+			 unsigned int state, __u32 channel, __u32 peer)
+{
+	struct entry entry = proc_entry(_metadata, fd);
+
+	EXPECT_EQ(my_type, entry.type);
+	EXPECT_EQ(state, entry.state);
+	EXPECT_EQ(channel, entry.channel);
+	EXPECT_EQ(peer, entry.peer);
+	EXPECT_EQ(0, entry.rqueue);
+	EXPECT_EQ(0, entry.wqueue);
+	EXPECT_EQ(0, entry.memory);
+	EXPECT_EQ(0, entry.drops);
+	EXPECT_EQ(geteuid(), entry.uid);
+	EXPECT_EQ(channel, fdinfo_get(_metadata, fd, "myproto-channel"));
+	EXPECT_EQ(peer, fdinfo_get(_metadata, fd, "myproto-peer"));
 }
 
 /* Where to count lines: no test before has left sockets there. */
@@ -147,74 +119,34 @@ static void new_netns(struct __test_metadata *_metadata)
 	ASSERT_EQ(0, unshare(CLONE_NEWNET));
 }
 
-TEST_F(type, shows_unbound)
+TEST_F(type, shows_socket)
 {
-	int fd = my_socket(_metadata);
-	struct entry entry = proc_entry(_metadata, fd);
-
-	EXPECT_EQ(variant->type, entry.type);
-	EXPECT_EQ(TCP_CLOSE, entry.state);
-	EXPECT_EQ(0, entry.channel);
-	EXPECT_EQ(0, entry.peer);
-	EXPECT_EQ(0, entry.rqueue);
-	EXPECT_EQ(0, entry.wqueue);
-	EXPECT_EQ(0, entry.memory);
-	EXPECT_EQ(0, entry.drops);
-	EXPECT_EQ(geteuid(), entry.uid);
-}
-
-TEST_F(type, shows_bound)
-{
-	int fd = my_bound_socket(_metadata, 5000);
-	struct entry entry = proc_entry(_metadata, fd);
-
-	EXPECT_EQ(TCP_CLOSE, entry.state);
-	EXPECT_EQ(5000, entry.channel);
-	EXPECT_EQ(0, entry.peer);
-}
-
-TEST_F(type, closed_is_gone)
-{
-	int fd = my_bound_socket(_metadata, 5000);
-	struct entry entry = { .ino = inode(_metadata, fd) };
-
-	close(fd);
-	EXPECT_EQ(0, proc_read(_metadata, has_inode, &entry));
-}
-
-TEST_F(type, shows_connection)
-{
-	struct entry entry[2];
-	int fd[2], i;
-
-	my_connection(_metadata, fd);
-	for (i = 0; i < 2; i++)
-		entry[i] = proc_entry(_metadata, fd[i]);
-	for (i = 0; i < 2; i++) {
-		EXPECT_EQ(TCP_ESTABLISHED, entry[i].state);
-		EXPECT_EQ(my_channel(_metadata, fd[i]), entry[i].channel);
-		EXPECT_EQ(my_peer(_metadata, fd[i]), entry[i].peer);
-		EXPECT_NE(0, entry[i].peer);
-	}
-}
-
-TEST_F(type, shows_pair)
-{
+	int fd = my_socket(_metadata), pair[2], i;
+	__u64 ino = inode(_metadata, fd);
 	struct entry entry;
-	int fd[2], i;
 
-	my_socketpair(_metadata, fd);
+	expect_shown(_metadata, fd, TCP_CLOSE, 0, 0);
+	ASSERT_EQ(0, my_bind(fd, 0xfffffff0));
+	expect_shown(_metadata, fd, TCP_CLOSE, 0xfffffff0, 0);
+	close(fd);
+	EXPECT_EQ(0, count_lines(_metadata, ino, &entry));
+
+	my_socketpair(_metadata, pair);
+	for (i = 0; i < 2; i++)
+		expect_shown(_metadata, pair[i], TCP_ESTABLISHED, 0, 0);
+	my_connection(_metadata, pair);
 	for (i = 0; i < 2; i++) {
-		entry = proc_entry(_metadata, fd[i]);
-		EXPECT_EQ(variant->type, entry.type);
-		EXPECT_EQ(TCP_ESTABLISHED, entry.state);
-		EXPECT_EQ(0, entry.channel);
-		EXPECT_EQ(0, entry.peer);
+		EXPECT_NE(0, my_peer(_metadata, pair[i]));
+		expect_shown(_metadata, pair[i], TCP_ESTABLISHED,
+			     my_channel(_metadata, pair[i]),
+			     my_peer(_metadata, pair[i]));
 	}
 }
 
-TEST_F(type, shows_queues)
+TEST_F(type, shows_queues_and_drops)
 {
+	struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+	struct sock_fprog prog = { .len = 1, .filter = &drop };
 	struct entry entry[2];
 	char buf[1000] = "";
 	int fd[2], i;
@@ -229,96 +161,65 @@ TEST_F(type, shows_queues)
 	EXPECT_LE(3000, entry[1].memory);
 	EXPECT_EQ(mem_charged(_metadata, fd[1]), entry[1].memory);
 	EXPECT_EQ(0, entry[0].rqueue);
-	EXPECT_EQ(variant->type == SOCK_DGRAM ? 0 : 3000, entry[0].wqueue);
+	EXPECT_EQ(my_type == SOCK_DGRAM ? 0 : 3000, entry[0].wqueue);
 	EXPECT_EQ(0, entry[0].memory);
-
 	ASSERT_EQ(1000, recv(fd[1], buf, sizeof(buf), 0));
 	EXPECT_EQ(2000, proc_entry(_metadata, fd[1]).rqueue);
-}
 
-TEST_F(message, shows_drops)
-{
-	struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
-	struct sock_fprog prog = { .len = 1, .filter = &drop };
-	int fd[2], i;
-
-	my_connection(_metadata, fd);
+	/* For a stream it does not run. */
 	ASSERT_EQ(0, setsockopt(fd[1], SOL_SOCKET, SO_ATTACH_FILTER, &prog,
 				sizeof(prog)));
 	for (i = 0; i < 3; i++)
 		expect_send(_metadata, fd[0], "abc");
-	EXPECT_EQ(3, proc_entry(_metadata, fd[1]).drops);
+	EXPECT_EQ(my_type == SOCK_STREAM ? 0 : 3,
+		  proc_entry(_metadata, fd[1]).drops);
 	EXPECT_EQ(0, proc_entry(_metadata, fd[0]).drops);
 }
 
-/* Connections that wait for accept() have no inode. */
-static bool waits(const struct entry *entry, void *data)
-{
-	struct entry *last = data;
-
-	if (entry->ino)
-		return false;
-	*last = *entry;
-	return true;
-}
-
-TEST_F(listen, shows_listener)
+TEST_F(type, shows_listener)
 {
 	struct entry entry;
 	int fd, client;
 	__u32 channel;
+	pid_t pid;
 
+	if (my_type == SOCK_DGRAM)
+		return;
 	new_netns(_metadata);
-	fd = my_listener(_metadata, 7, &channel);
+	fd = my_listener(_metadata, 1, &channel);
 	entry = proc_entry(_metadata, fd);
 	EXPECT_EQ(TCP_LISTEN, entry.state);
 	EXPECT_EQ(channel, entry.channel);
 	EXPECT_EQ(0, entry.rqueue);
-	EXPECT_EQ(7, entry.wqueue);
-	EXPECT_EQ(0, proc_read(_metadata, waits, &entry));
+	EXPECT_EQ(1, entry.wqueue);
+	EXPECT_EQ(0, count_lines(_metadata, 0, &entry));
 
 	my_client(_metadata, channel);
 	client = my_client(_metadata, channel);
 	expect_send(_metadata, client, "abc");
 	EXPECT_EQ(2, proc_entry(_metadata, fd).rqueue);
-	EXPECT_EQ(2, proc_read(_metadata, waits, &entry));
-	EXPECT_EQ(variant->type, entry.type);
+	EXPECT_EQ(2, count_lines(_metadata, 0, &entry));
+	EXPECT_EQ(my_type, entry.type);
 	EXPECT_EQ(TCP_ESTABLISHED, entry.state);
 	EXPECT_EQ(channel, entry.channel);
 
-	ASSERT_LE(0, accept(fd, NULL, NULL));
-	client = accept(fd, NULL, NULL);
-	ASSERT_LE(0, client);
-	EXPECT_EQ(0, proc_read(_metadata, waits, &entry));
-	EXPECT_EQ(3, proc_entry(_metadata, client).rqueue);
-}
-
-/* The other end that connect() has made, but not yet connected, is not seen. */
-TEST_F(listen, connect_that_waits)
-{
-	struct entry entry;
-	__u32 channel;
-	pid_t pid;
-	int fd;
-
-	new_netns(_metadata);
-	fd = my_listener(_metadata, 0, &channel);
-	my_client(_metadata, channel);
+	/* The end that a waiting connect() has made is not seen yet. */
 	pid = my_fork(_metadata);
 	if (!pid) {
 		my_client(_metadata, channel);
 		_exit(0);
 	}
 	ASSERT_TRUE(wait_asleep(pid));
-	EXPECT_EQ(1, proc_read(_metadata, waits, &entry));
+	EXPECT_EQ(2, count_lines(_metadata, 0, &entry));
 	ASSERT_LE(0, accept(fd, NULL, NULL));
 	EXPECT_EQ(0, my_wait(pid));
-	EXPECT_EQ(1, proc_read(_metadata, waits, &entry));
-}
+	EXPECT_EQ(2, count_lines(_metadata, 0, &entry));
 
-static bool any(const struct entry *entry, void *data)
-{
-	return true;
+	client = accept(fd, NULL, NULL);
+	ASSERT_LE(0, client);
+	/* One is left in the backlog. */
+	EXPECT_EQ(1, count_lines(_metadata, 0, &entry));
+	EXPECT_EQ(3, proc_entry(_metadata, client).rqueue);
 }
 
 TEST_F(type, other_netns)
@@ -327,21 +228,21 @@ TEST_F(type, other_netns)
 	int fd[2], i;
 
 	new_netns(_metadata);
-	EXPECT_EQ(0, proc_read(_metadata, any, NULL));
+	EXPECT_EQ(0, count_lines(_metadata, ALL, &entry));
 	my_socketpair(_metadata, fd);
 	my_connection(_metadata, fd);
-	EXPECT_EQ(4, proc_read(_metadata, any, NULL));
+	EXPECT_EQ(4, count_lines(_metadata, ALL, &entry));
 
 	new_netns(_metadata);
 	for (i = 0; i < 2; i++)
-		EXPECT_EQ(0, proc_lines(_metadata, fd[i], &entry));
+		EXPECT_EQ(0, count_lines(_metadata, inode(_metadata, fd[i]),
+					 &entry));
 	my_socket(_metadata);
-	EXPECT_EQ(1, proc_read(_metadata, any, NULL));
+	EXPECT_EQ(1, count_lines(_metadata, ALL, &entry));
 }
 
 TEST(shows_uid)
 {
-	struct entry entry;
 	pid_t pid;
 	int fd, ret;
 
@@ -356,8 +257,7 @@ TEST(shows_uid)
 	if (!pid) {
 		if (unshare(CLONE_NEWUSER))
 			_exit(KSFT_SKIP);
-		EXPECT_EQ(1, proc_lines(_metadata, fd, &entry));
-		EXPECT_EQ(65534, entry.uid);
+		EXPECT_EQ(65534, proc_entry(_metadata, fd).uid);
 		_exit(_metadata->exit_code);
 	}
 	ret = my_wait(pid);
@@ -402,9 +302,8 @@ TEST_F(many, each_once)
 		ASSERT_NE(NULL, f);
 		/* Without a buffer the C library ignores the size. */
 		setvbuf(f, io, _IOFBF, sizeof(io));
+		ASSERT_NE(NULL, fgets(buf, sizeof(buf), f));
 		while (fgets(buf, sizeof(buf), f)) {
-			if (!strcmp(buf, HEADER))
-				continue;
 			ASSERT_TRUE(entry_parse(buf, &entry))
 				TH_LOG("%s", buf);
 			lasting_shown(&self->lasting, entry.ino);
@@ -412,51 +311,6 @@ TEST_F(many, each_once)
 		fclose(f);
 		expect_each_once(_metadata, &self->lasting);
 	}
-}
-
-/* fdinfo */
-
-/* The number after @name in the fdinfo of @fd, -1 if it is not there */
-static __s64 fdinfo_get(struct __test_metadata *_metadata, int fd,
-			const char *name)
-{
-	char path[64], line[128];
-	size_t len = strlen(name);
-	__s64 value = -1;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	f = fopen(path, "r");
-	ASSERT_NE(NULL, f);
-	while (fgets(line, sizeof(line), f))
-		if (!strncmp(line, name, len) && !strncmp(line + len, ":\t", 2))
-			value = strtoull(line + len + 2, NULL, 10);
-	fclose(f);
-	return value;
-}
-
-TEST_F(type, fdinfo)
-{
-	int fd[2], i;
-
-	fd[0] = my_socket(_metadata);
-	EXPECT_EQ(0, fdinfo_get(_metadata, fd[0], "myproto-channel"));
-	EXPECT_EQ(0, fdinfo_get(_metadata, fd[0], "myproto-peer"));
-	ASSERT_EQ(0, my_bind(fd[0], 0xfffffff0));
-	EXPECT_EQ(0xfffffff0, fdinfo_get(_metadata, fd[0], "myproto-channel"));
-	EXPECT_EQ(0, fdinfo_get(_metadata, fd[0], "myproto-peer"));
-
-	my_connection(_metadata, fd);
-	for (i = 0; i < 2; i++) {
-		EXPECT_EQ(my_channel(_metadata, fd[i]),
-			  fdinfo_get(_metadata, fd[i], "myproto-channel"));
-		EXPECT_EQ(my_peer(_metadata, fd[i]),
-			  fdinfo_get(_metadata, fd[i], "myproto-peer"));
-	}
-
-	my_socketpair(_metadata, fd);
-	EXPECT_EQ(0, fdinfo_get(_metadata, fd[0], "myproto-channel"));
-	EXPECT_EQ(0, fdinfo_get(_metadata, fd[0], "myproto-peer"));
 }
 
 int main(int argc, char **argv)

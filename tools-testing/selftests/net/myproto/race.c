@@ -2,12 +2,9 @@
 /*
  * AF_MYPROTO calls that meet: two processes with the same descriptors call at
  * the same moment, over and over, and each time the outcome must be one of
- * those that a serial order gives. Then many processes, threads and sockets,
- * and at the end no socket may be left.
- *
- * Each race takes a fraction of a second. With MYPROTO_STRESS_SECONDS=N in the
- * environment they share N seconds. MYPROTO_SEED=N sets what the random numbers
- * begin with.
+ * those that a serial order gives. Then many processes and threads. No socket
+ * may be left. MYPROTO_STRESS_SECONDS=N: they share N seconds, rather than
+ * race_ms for each. MYPROTO_SEED=N: what the random numbers begin with.
  */
 #include <pthread.h>
 #include <sys/ioctl.h>
@@ -20,45 +17,301 @@
 #include "destroy.h"
 #include "type.h"
 
-/* How long a race takes */
+/* In the tables below what is left out is 0. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
 static long race_ms = 100;
-
-/* What the random numbers begin with */
 static unsigned int seed;
-
-/* Two processes that meet */
-
-struct race {
-	__u32 channel[2];
-	int fd[4];
-	int err[2];	/* what left() and right() returned */
-	int arrived;	/* the barrier: how many came, ever */
-	int stop;
-};
-
-/* The four parts of a race; left() and right() run at the same time. */
-struct race_ops {
-	void (*prepare)(struct __test_metadata *_metadata, struct race *race);
-	int (*left)(struct race *race);
-	int (*right)(struct race *race);
-	void (*check)(struct __test_metadata *_metadata, struct race *race);
-};
-
-/* Both wait here until the other one has come. */
-static void race_meet(struct race *race)
-{
-	int ticket = __atomic_add_fetch(&race->arrived, 1, __ATOMIC_SEQ_CST);
-	int both = (ticket + 1) / 2 * 2, spins = 0;
-
-	while (__atomic_load_n(&race->arrived, __ATOMIC_SEQ_CST) < both)
-		if (++spins > 1000)
-			sched_yield();
-}
+static const char *running;	/* the name of the race */
 
 static unsigned int random_below(unsigned int *state, unsigned int n)
 {
 	*state = *state * 1103515245 + 12345;
 	return (*state >> 16) % n;
+}
+
+static void *shared_memory(struct __test_metadata *_metadata, size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, p);
+	return p;
+}
+
+/* Calls */
+
+enum op {
+	END,		/* of a list */
+	SOCKET,		/* arg: its type, 0: that of the test */
+	BIND,		/* arg: the channel */
+	LISTEN,		/* arg: the backlog */
+	CONNECT,	/* arg: the channel */
+	DISSOLVE,
+	ACCEPT,		/* arg: where to store the descriptor */
+	SHUTDOWN,	/* arg: how */
+	CLOSE,
+	DESTROY,
+	SEND,		/* arg: bytes, 0: one. They begin with 'a', then 'b' */
+	SENDTO,		/* arg: the channel */
+	SEND_CLOSE,
+	FILL,
+	RECV,		/* arg: bytes, 0: one. Gives the first, 0 at the end */
+	PEEK,
+	DRAIN,
+	SPLICE,		/* arg: the other socket */
+	POLL,		/* arg: the events to wait for */
+	HUP,		/* gives POLLHUP or 0 */
+	NAME,		/* gives the channel, or DYNAMIC */
+	PEER,		/* the same of the peer */
+	OPTION,		/* arg: the option. Gives its value */
+	RCVBUF,		/* arg: the size */
+	LOWAT,		/* arg: the bytes to wait for */
+	NONBLOCK,
+	IOCTL,		/* arg: the command */
+};
+
+#define DYNAMIC	1	/* some channel of the dynamic range */
+
+struct call {
+	enum op op;
+	int fd;		/* which of the sockets */
+	int arg;
+	int want;	/* what it returns, negative: errno */
+};
+
+struct sockets {
+	int fd[5];
+	int sent;
+	int poll_ms;
+};
+
+static int call_send(struct sockets *s, int fd, int len, __u32 channel)
+{
+	char buf[1000] = { 'a' + s->sent++ };
+	ssize_t n;
+
+	if (channel)
+		n = my_sendto(fd, channel, buf, len, 0);
+	else
+		n = send(fd, buf, len, MSG_NOSIGNAL);
+	return n == len ? 0 : n < 0 ? -errno : n;
+}
+
+static int call_recv(int fd, int len, int flags)
+{
+	char buf[1000];
+	ssize_t n = recv(fd, buf, len, flags);
+
+	return n > 0 ? buf[0] : -err_of(n);
+}
+
+static int call_fill(int fd)
+{
+	while (send(fd, (char [1000]) {}, 1000, MSG_DONTWAIT) > 0)
+		;
+	return errno == EAGAIN ? 0 : -errno;
+}
+
+static int call_drain(int fd)
+{
+	char buf[4096];
+
+	while (recv(fd, buf, sizeof(buf), MSG_DONTWAIT) > 0)
+		;
+	return 0;
+}
+
+static int call_close(int *fd)
+{
+	int err = err_of(close(*fd));
+
+	*fd = -1;
+	return -err;
+}
+
+/* Whatever does not fit is lost. */
+static int call_splice(int in, int out)
+{
+	int pipes[2], err;
+	ssize_t n;
+
+	if (pipe(pipes))
+		return -errno;
+	n = splice(in, NULL, pipes[1], NULL, 1000, SPLICE_F_NONBLOCK);
+	if (n > 0)
+		n = splice(pipes[0], NULL, out, NULL, n, SPLICE_F_NONBLOCK);
+	err = err_of(n);
+	close(pipes[0]);
+	close(pipes[1]);
+	return -err;
+}
+
+static int call_name(int fd, bool peer)
+{
+	struct sockaddr_my addr = {};
+	socklen_t len = sizeof(addr);
+
+	if (getsockname(fd, (struct sockaddr *)&addr, &len) ||
+	    (peer && getpeername(fd, (struct sockaddr *)&addr, &len)))
+		return -errno;
+	return addr.smy_channel < DYNAMIC_START ? addr.smy_channel : DYNAMIC;
+}
+
+static int call_option(int fd, int option)
+{
+	socklen_t len = sizeof(int);
+	int val = 0;
+
+	return -err_of(getsockopt(fd, SOL_SOCKET, option, &val, &len)) ?: val;
+}
+
+static int do_call(struct sockets *s, const struct call *call)
+{
+	int *fd = &s->fd[call->fd], arg = call->arg, val;
+
+	switch (call->op) {
+	case END:
+		break;
+	case SOCKET:
+		*fd = socket(AF_MYPROTO, arg ?: my_type, 0);
+		return -err_of(*fd);
+	case BIND:
+		return -err_of(my_bind(*fd, arg));
+	case LISTEN:
+		return -err_of(listen(*fd, arg));
+	case CONNECT:
+		return -err_of(my_connect(*fd, arg));
+	case DISSOLVE:
+		return -err_of(my_dissolve(*fd));
+	case ACCEPT:
+		s->fd[arg] = accept4(*fd, NULL, NULL, SOCK_NONBLOCK);
+		return -err_of(s->fd[arg]);
+	case SHUTDOWN:
+		return -err_of(shutdown(*fd, arg));
+	case CLOSE:
+		return call_close(fd);
+	case DESTROY:
+		return -my_destroy(*fd);
+	case SEND:
+		return call_send(s, *fd, arg ?: 1, 0);
+	case SENDTO:
+		return call_send(s, *fd, 1, arg);
+	case SEND_CLOSE:
+		return call_send(s, *fd, 1, 0) ?: call_close(fd);
+	case FILL:
+		return call_fill(*fd);
+	case RECV:
+		return call_recv(*fd, arg ?: 1, 0);
+	case PEEK:
+		return call_recv(*fd, 1000, MSG_PEEK | MSG_DONTWAIT);
+	case DRAIN:
+		return call_drain(*fd);
+	case SPLICE:
+		return call_splice(*fd, s->fd[arg]);
+	case POLL:
+		return poll_for(*fd, arg, WAIT_MS) == arg ? 0 : -ETIME;
+	case HUP:
+		return poll_for(*fd, POLLIN | POLLOUT | POLLRDHUP,
+				s->poll_ms) & POLLHUP;
+	case NAME:
+		return call_name(*fd, false);
+	case PEER:
+		return call_name(*fd, true);
+	case OPTION:
+		return call_option(*fd, arg);
+	case RCVBUF:
+	case LOWAT:
+		val = call->op == RCVBUF ? SO_RCVBUF : SO_RCVLOWAT;
+		return -err_of(setsockopt(*fd, SOL_SOCKET, val, &arg,
+					  sizeof(arg)));
+	case NONBLOCK:
+		return -err_of(fcntl(*fd, F_SETFL, O_RDWR | O_NONBLOCK));
+	case IOCTL:
+		return -err_of(ioctl(*fd, arg, &val));
+	}
+	return 0;
+}
+
+static void expect_calls(struct __test_metadata *_metadata, struct sockets *s,
+			 const struct call *call, int max)
+{
+	for (; max-- && call->op; call++)
+		ASSERT_EQ(call->want, do_call(s, call))
+			TH_LOG("%s: op %d, socket %d",
+			       running, call->op, call->fd);
+}
+
+/* Two processes that meet */
+
+struct outcome {
+	int left, right;	/* what the calls returned, negative: errno */
+	struct call then[5];
+};
+
+#define CONN	(1 << SOCK_STREAM | 1 << SOCK_SEQPACKET)
+#define DGRAM	(1 << SOCK_DGRAM)
+#define ANY	(CONN | DGRAM)
+
+/* What a race starts from. The first socket is not bound, the second and the
+ * third are, to 5001 and 5002. From LINKED on the first two are connected,
+ * from PAIR on by socketpair().
+ */
+enum setup {
+	SOCKETS, TWO_UNBOUND, TWO_TYPES, LISTENER, BOUND_AND_LISTENER,
+	TWO_LISTENERS, FULL_BACKLOG, WAITING, CONNECTING, ASSOCIATED,
+	FULL_ASSOCIATED, MUTUAL, LINKED, FULL, TWO_BYTES, PAIR, UNREAD,
+};
+
+static const struct call setups[][5] = {
+	[TWO_UNBOUND] = { { SOCKET, 3 } },
+	[TWO_TYPES] = { { SOCKET, 3, SOCK_SEQPACKET } },
+	[LISTENER] = { { LISTEN, 1, 5 } },
+	[BOUND_AND_LISTENER] = { { BIND, 0, 5000 }, { LISTEN, 1, 5 } },
+	[TWO_LISTENERS] = { { LISTEN, 1, 5 }, { LISTEN, 2, 5 } },
+	[FULL_BACKLOG] = { { LISTEN, 1, 0 }, { CONNECT, 2, 5001 } },
+	[WAITING] = { { LISTEN, 1, 1 }, { CONNECT, 0, 5001 }, { NONBLOCK, 1 } },
+	[CONNECTING] = { { LISTEN, 1, 0 }, { CONNECT, 2, 5001 },
+			 { NONBLOCK, 0 }, { NONBLOCK, 1 },
+			 { CONNECT, 0, 5001, -EINPROGRESS } },
+	[ASSOCIATED] = { { CONNECT, 0, 5001 } },
+	[FULL_ASSOCIATED] = { { CONNECT, 0, 5001 }, { RCVBUF, 1, 1 },
+			      { FILL, 0 } },
+	[MUTUAL] = { { BIND, 0, 5000 }, { CONNECT, 0, 5001 },
+		     { CONNECT, 1, 5000 } },
+	[FULL] = { { RCVBUF, 1, 1 }, { FILL, 0 } },
+	[TWO_BYTES] = { { SEND, 1 }, { SEND, 1 } },
+	[UNREAD] = { { SEND, 0 }, { SEND, 1 } },
+};
+
+struct race {
+	const char *name;
+	int types;
+	enum setup setup;
+	struct call left, right;	/* at the same time */
+	/* If both can succeed, that comes first. */
+	struct outcome first, second;
+	struct call then[3];		/* after any outcome */
+	void (*check)(struct __test_metadata *_metadata, struct sockets *s,
+		      int left);
+};
+
+struct arena {
+	struct sockets sockets;
+	int right;	/* what it returned */
+	int arrived;	/* the barrier: how many came, ever */
+	int stop;
+};
+
+/* Both wait here until the other one has come. */
+static void race_meet(struct arena *arena)
+{
+	int ticket = __atomic_add_fetch(&arena->arrived, 1, __ATOMIC_SEQ_CST);
+	int both = (ticket + 1) / 2 * 2, spins = 0;
+
+	while (__atomic_load_n(&arena->arrived, __ATOMIC_SEQ_CST) < both)
+		if (++spins > 1000)
+			sched_yield();
 }
 
 /* Come a little early or late, to try many offsets */
@@ -70,1289 +323,406 @@ static void race_jitter(unsigned int *state)
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
-static void race_child(struct race *race, const struct race_ops *ops)
-{
-	unsigned int state = seed + 1;
-
-	for (;;) {
-		race_meet(race);
-		if (race->stop)
-			_exit(0);
-		race_jitter(&state);
-		race->err[1] = ops->right(race);
-		race_meet(race);
-	}
-}
-
 /* A child that shares the descriptors, so that both close the same ones */
-static pid_t race_clone(struct __test_metadata *_metadata)
+static pid_t race_clone(struct __test_metadata *_metadata, struct arena *arena,
+			const struct race *race)
 {
 	struct clone_args args = {
 		.flags = CLONE_FILES,
 		.exit_signal = SIGCHLD,
 	};
 	pid_t pid = syscall(SYS_clone3, &args, sizeof(args));
+	unsigned int state = seed + 1;
 
 	ASSERT_LE(0, pid);
-	if (!pid)
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-	return pid;
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;) {
+		race_meet(arena);
+		if (arena->stop)
+			_exit(0);
+		race_jitter(&state);
+		arena->right = do_call(&arena->sockets, &race->right);
+		race_meet(arena);
+	}
+}
+
+static void race_setup(struct __test_metadata *_metadata, struct sockets *s,
+		       enum setup setup)
+{
+	*s = (struct sockets) { .fd = { -1, -1, -1, -1, -1 } };
+	if (setup >= PAIR) {
+		my_socketpair(_metadata, s->fd);
+	} else if (setup >= LINKED) {
+		my_connection(_metadata, s->fd);
+	} else {
+		s->fd[0] = my_socket(_metadata);
+		s->fd[1] = my_bound_socket(_metadata, 5001);
+		s->fd[2] = my_bound_socket(_metadata, 5002);
+	}
+	expect_calls(_metadata, s, setups[setup], ARRAY_SIZE(setups[setup]));
+}
+
+static void race_check(struct __test_metadata *_metadata, struct sockets *s,
+		       const struct race *race, int left, int right)
+{
+	const struct outcome *outcome = &race->first;
+	int i;
+
+	if (left != outcome->left || right != outcome->right)
+		outcome = &race->second;
+	/* The second may not be there: both succeed only in the first. */
+	if (outcome == &race->second)
+		ASSERT_TRUE(outcome->left || outcome->right)
+			TH_LOG("%s: %d and %d", running, left, right);
+	ASSERT_EQ(outcome->left, left)
+		TH_LOG("%s", running);
+	ASSERT_EQ(outcome->right, right)
+		TH_LOG("%s", running);
+
+	/* From here on nothing waits. */
+	for (i = 0; i < ARRAY_SIZE(s->fd); i++)
+		fcntl(s->fd[i], F_SETFL, O_RDWR | O_NONBLOCK);
+	expect_calls(_metadata, s, outcome->then, ARRAY_SIZE(outcome->then));
+	expect_calls(_metadata, s, race->then, ARRAY_SIZE(race->then));
+	if (race->check)
+		race->check(_metadata, s, left);
 }
 
 static void race_run(struct __test_metadata *_metadata,
-		     const struct race_ops *ops)
+		     const struct race *race)
 {
+	struct arena *arena = shared_memory(_metadata, sizeof(*arena));
+	pid_t pid = race_clone(_metadata, arena, race);
+	struct sockets *s = &arena->sockets;
 	unsigned int state = seed;
-	struct race *race;
 	long end = 0;
-	pid_t pid;
-	int i;
-
-	race = mmap(NULL, sizeof(*race), PROT_READ | PROT_WRITE,
-		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, race);
-
-	pid = race_clone(_metadata);
-	if (!pid)
-		race_child(race, ops);
+	int left, i;
 
 	do {
-		for (i = 0; i < 4; i++)
-			race->fd[i] = -1;
-		ops->prepare(_metadata, race);
-		race_meet(race);
+		race_setup(_metadata, s, race->setup);
+		race_meet(arena);
 		race_jitter(&state);
-		race->err[0] = ops->left(race);
-		race_meet(race);
-		ops->check(_metadata, race);
-		for (i = 0; i < 4; i++)
-			close(race->fd[i]);
+		left = do_call(s, &race->left);
+		race_meet(arena);
+		race_check(_metadata, s, race, left, arena->right);
+		for (i = 0; i < ARRAY_SIZE(s->fd); i++)
+			close(s->fd[i]);
 		/* The first round does not count: the child had to start. */
 		end = end ?: now_ms() + race_ms;
 	} while (now_ms() < end && !_metadata->exit_code);
 
-	race->stop = 1;
-	race_meet(race);
+	arena->stop = 1;
+	race_meet(arena);
 	EXPECT_EQ(0, my_wait(pid));
 }
 
-static bool one_of(int err, int a, int b)
+/* What the returned numbers do not tell */
+
+static void check_peer(struct __test_metadata *_metadata, struct sockets *s,
+		       int left)
 {
-	return err == a || err == b;
+	EXPECT_EQ(my_channel(_metadata, s->fd[0]),
+		  my_peer(_metadata, s->fd[3]));
 }
 
-/* One of two calls succeeded and the other failed; tells which succeeded. */
-static int expect_one_fails(struct __test_metadata *_metadata,
-			    const struct race *race, int err)
-{
-	int winner = race->err[0] ? 1 : 0;
-
-	EXPECT_EQ(0, race->err[winner]);
-	EXPECT_EQ(err, race->err[!winner]);
-	return winner;
-}
-
-/* Close a descriptor that another process may be using */
-static int race_close(int *fd)
-{
-	int err = err_of(close(*fd));
-
-	*fd = -1;
-	return err;
-}
-
-/* What several races start from */
-
-static void prepare_pair(struct __test_metadata *_metadata, struct race *race)
-{
-	my_connection(_metadata, race->fd);
-}
-
-static void prepare_full_pair(struct __test_metadata *_metadata,
-			      struct race *race)
-{
-	my_connection(_metadata, race->fd);
-	set_rcvbuf(_metadata, race->fd[1], 1);
-	my_fill(_metadata, race->fd[0], 1000);
-}
-
-/* fd[0] is not bound, fd[1] listens on channel[1] */
-static void prepare_connect(struct __test_metadata *_metadata,
-			    struct race *race)
-{
-	race->fd[0] = my_socket(_metadata);
-	race->fd[1] = my_listener(_metadata, 5, &race->channel[1]);
-}
-
-static int send_byte(struct race *race)
-{
-	return err_of(send(race->fd[0], "x", 1, MSG_NOSIGNAL));
-}
-
-static int recv_byte(struct race *race)
-{
-	char c;
-	ssize_t n = recv(race->fd[0], &c, 1, 0);
-
-	return n < 0 ? errno : n ? 0 : ENODATA;
-}
-
-static int peer_sends_byte(struct race *race)
-{
-	return err_of(send(race->fd[1], "x", 1, MSG_NOSIGNAL));
-}
-
-static int peer_drains(struct race *race)
-{
-	char buf[4096];
-
-	while (recv(race->fd[1], buf, sizeof(buf), MSG_DONTWAIT) > 0)
-		;
-	return 0;
-}
-
-static int peer_closes(struct race *race)
-{
-	return race_close(&race->fd[1]);
-}
-
-static int peer_shuts_rd(struct race *race)
-{
-	return err_of(shutdown(race->fd[1], SHUT_RD));
-}
-
-static int shuts_wr(struct race *race)
-{
-	return err_of(shutdown(race->fd[0], SHUT_WR));
-}
-
-static int connects(struct race *race)
-{
-	return err_of(my_connect(race->fd[0], race->channel[1]));
-}
-
-static int accepts(struct race *race)
-{
-	race->fd[2] = accept(race->fd[1], NULL, NULL);
-	return err_of(race->fd[2]);
-}
-
-static void check_both_succeed(struct __test_metadata *_metadata,
-			       struct race *race)
-{
-	EXPECT_EQ(0, race->err[0]);
-	EXPECT_EQ(0, race->err[1]);
-}
-
-/* bind */
-
-static void prepare_two(struct __test_metadata *_metadata, struct race *race)
-{
-	race->fd[0] = my_socket(_metadata);
-	race->fd[1] = my_socket(_metadata);
-}
-
-static int bind_first(struct race *race)
-{
-	return err_of(my_bind(race->fd[0], 5000));
-}
-
-static int bind_second(struct race *race)
-{
-	return err_of(my_bind(race->fd[1], 5000));
-}
-
-static void check_one_bound(struct __test_metadata *_metadata,
-			    struct race *race)
-{
-	int winner = expect_one_fails(_metadata, race, EADDRINUSE);
-
-	EXPECT_EQ(5000, my_channel(_metadata, race->fd[winner]));
-	EXPECT_EQ(0, my_channel(_metadata, race->fd[!winner]));
-}
-
-TEST_F(type, bind_two_sockets_to_one_channel)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_two, bind_first, bind_second, check_one_bound });
-}
-
-static int bind_first_elsewhere(struct race *race)
-{
-	return err_of(my_bind(race->fd[0], 5001));
-}
-
-static void check_bound_once(struct __test_metadata *_metadata,
-			     struct race *race)
-{
-	static const __u32 channel[] = { 5000, 5001 };
-	int winner = expect_one_fails(_metadata, race, EINVAL);
-
-	EXPECT_EQ(channel[winner], my_channel(_metadata, race->fd[0]));
-
-	/* The loser took no channel. */
-	EXPECT_EQ(0, my_bind(race->fd[1], channel[!winner]));
-}
-
-TEST_F(type, bind_one_socket_to_two_channels)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_two, bind_first, bind_first_elsewhere,
-		check_bound_once });
-}
-
-static void check_bind_or_autobind(struct __test_metadata *_metadata,
-				   struct race *race)
-{
-	__s64 channel = my_channel(_metadata, race->fd[0]);
-
-	EXPECT_EQ(0, race->err[0]);
-	EXPECT_TRUE(one_of(race->err[1], 0, EINVAL));
-	EXPECT_TRUE(race->err[1] ? channel >= DYNAMIC_START : channel == 5000);
-	ASSERT_EQ(0, accepts(race));
-	EXPECT_EQ(channel, my_peer(_metadata, race->fd[2]));
-}
-
-TEST_F(type, bind_and_connect_one_socket)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_connect, connects, bind_first,
-		check_bind_or_autobind });
-}
-
-static void prepare_bound_and_free(struct __test_metadata *_metadata,
-				   struct race *race)
-{
-	race->fd[0] = my_socket(_metadata);
-	race->fd[1] = my_bound_socket(_metadata, 5000);
-}
-
-static void check_bind_and_close(struct __test_metadata *_metadata,
-				 struct race *race)
-{
-	EXPECT_TRUE(one_of(race->err[0], 0, EADDRINUSE));
-	if (race->err[0])
-		EXPECT_EQ(0, bind_first(race));
-}
-
-TEST_F(type, bind_and_close_of_holder)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_bound_and_free, bind_first, peer_closes,
-		check_bind_and_close });
-}
-
-/* connect and listen */
-
-static void prepare_two_listeners(struct __test_metadata *_metadata,
-				  struct race *race)
-{
-	prepare_connect(_metadata, race);
-	race->fd[2] = my_listener(_metadata, 5, &race->channel[0]);
-	set_nonblock(_metadata, race->fd[1]);
-	set_nonblock(_metadata, race->fd[2]);
-}
-
-static int connects_elsewhere(struct race *race)
-{
-	return err_of(my_connect(race->fd[0], race->channel[0]));
-}
-
-static void check_connected_once(struct __test_metadata *_metadata,
-				 struct race *race)
-{
-	int winner = expect_one_fails(_metadata, race, EISCONN);
-
-	/* The listener of the loser has nothing. */
-	race->fd[3] = accept(race->fd[winner ? 2 : 1], NULL, NULL);
-	EXPECT_LE(0, race->fd[3]);
-	EXPECT_EQ(EAGAIN, err_of(accept(race->fd[winner ? 1 : 2], NULL, NULL)));
-}
-
-TEST_F(type, connect_one_socket_to_two_listeners)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_two_listeners, connects, connects_elsewhere,
-		check_connected_once });
-}
-
-static int listens(struct race *race)
-{
-	return err_of(listen(race->fd[0], 1));
-}
-
-static void prepare_bound_connect(struct __test_metadata *_metadata,
-				  struct race *race)
-{
-	prepare_connect(_metadata, race);
-	ASSERT_EQ(0, my_bind(race->fd[0], 5000));
-}
-
-static void check_listening_or_connected(struct __test_metadata *_metadata,
-					 struct race *race)
-{
-	int winner = expect_one_fails(_metadata, race, EINVAL);
-
-	EXPECT_EQ(winner, get_int_opt(_metadata, race->fd[0], SO_ACCEPTCONN));
-	set_nonblock(_metadata, race->fd[1]);
-	EXPECT_EQ(winner ? EAGAIN : 0, accepts(race));
-}
-
-TEST_F(type, connect_and_listen_one_socket)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_bound_connect, connects, listens,
-		check_listening_or_connected });
-}
-
-static void check_refused_or_reset(struct __test_metadata *_metadata,
-				   struct race *race)
-{
-	EXPECT_TRUE(one_of(race->err[0], 0, ECONNREFUSED));
-	EXPECT_EQ(0, race->err[1]);
-	if (race->err[0]) {
-		EXPECT_EQ(ENOTCONN, try_recv(race->fd[0]));
-		return;
-	}
-	EXPECT_EQ(ECONNRESET, try_recv(race->fd[0]));
-	expect_eof(_metadata, race->fd[0]);
-}
-
-TEST_F(type, connect_and_close_of_listener)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_connect, connects, peer_closes,
-		check_refused_or_reset });
-}
-
-static void check_refused_or_waiting(struct __test_metadata *_metadata,
-				     struct race *race)
-{
-	EXPECT_TRUE(one_of(race->err[0], 0, ECONNREFUSED));
-	EXPECT_EQ(0, race->err[1]);
-	race->fd[3] = my_socket(_metadata);
-	EXPECT_EQ(ECONNREFUSED,
-		  err_of(my_connect(race->fd[3], race->channel[1])));
-	EXPECT_EQ(0, peer_closes(race));
-	EXPECT_EQ(race->err[0] ? ENOTCONN : ECONNRESET, try_recv(race->fd[0]));
-}
-
-TEST_F(type, connect_and_shutdown_of_listener)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_connect, connects, peer_shuts_rd,
-		check_refused_or_waiting });
-}
-
-/* Sleepers that must not miss what they wait for */
-
-static void prepare_full_backlog(struct __test_metadata *_metadata,
-				 struct race *race)
-{
-	race->fd[0] = my_socket(_metadata);
-	race->fd[1] = my_listener(_metadata, 0, &race->channel[1]);
-	race->fd[3] = my_client(_metadata, race->channel[1]);
-}
-
-TEST_F(type, connect_waits_and_accept_makes_room)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_full_backlog, connects, accepts,
-		check_both_succeed });
-}
-
-static int listens_longer(struct race *race)
-{
-	return err_of(listen(race->fd[1], 1));
-}
-
-TEST_F(type, connect_waits_and_listen_makes_room)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_full_backlog, connects, listens_longer,
-		check_both_succeed });
-}
-
-static void check_refused(struct __test_metadata *_metadata,
-			  struct race *race)
-{
-	EXPECT_EQ(ECONNREFUSED, race->err[0]);
-	EXPECT_EQ(0, race->err[1]);
-}
-
-TEST_F(type, connect_waits_and_close_of_listener)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_full_backlog, connects, peer_closes, check_refused });
-}
-
-TEST_F(type, connect_waits_and_shutdown_of_listener)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_full_backlog, connects, peer_shuts_rd, check_refused });
-}
-
-TEST_F(type, accept_waits_and_connect_comes)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_connect, accepts, connects, check_both_succeed });
-}
-
-TEST_F(type, recv_waits_and_send_comes)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_pair, recv_byte, peer_sends_byte,
-		check_both_succeed });
-}
-
-TEST_F(type, send_waits_and_drain_makes_room)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_full_pair, send_byte, peer_drains,
-		check_both_succeed });
-}
-
-static int polls_in(struct race *race)
-{
-	return poll_for(race->fd[0], POLLIN, WAIT_MS) == POLLIN ? 0 : ETIME;
-}
-
-TEST_F(type, poll_waits_and_send_comes)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_pair, polls_in, peer_sends_byte, check_both_succeed });
-}
-
-static int polls_out(struct race *race)
-{
-	return poll_for(race->fd[0], POLLOUT, WAIT_MS) == POLLOUT ? 0 : ETIME;
-}
-
-TEST_F(type, poll_waits_and_drain_makes_room)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_full_pair, polls_out, peer_drains,
-		check_both_succeed });
-}
-
-/* accept */
-
-static void prepare_waiting(struct __test_metadata *_metadata,
-			    struct race *race)
-{
-	race->fd[1] = my_listener(_metadata, 1, &race->channel[1]);
-	race->fd[0] = my_client(_metadata, race->channel[1]);
-	set_nonblock(_metadata, race->fd[1]);
-}
-
-static int closes(struct race *race)
-{
-	return race_close(&race->fd[0]);
-}
-
-static void check_accepted_eof(struct __test_metadata *_metadata,
-			       struct race *race)
-{
-	EXPECT_EQ(0, race->err[0]);
-	EXPECT_EQ(0, race->err[1]);
-	expect_eof(_metadata, race->fd[2]);
-}
-
-TEST_F(type, accept_and_close_of_client)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_waiting, accepts, closes, check_accepted_eof });
-}
-
-/* accept() admits fd[0], which is connecting, or that ends before. */
-
-static void prepare_connecting(struct __test_metadata *_metadata,
-			       struct race *race)
-{
-	prepare_full_backlog(_metadata, race);
-	set_nonblock(_metadata, race->fd[0]);
-	set_nonblock(_metadata, race->fd[1]);
-	ASSERT_EQ(EINPROGRESS, connects(race));
-}
-
-static int shuts_rdwr(struct race *race)
-{
-	return err_of(shutdown(race->fd[0], SHUT_RDWR));
-}
-
-static int destroys(struct race *race)
-{
-	return my_destroy(race->fd[0]);
-}
-
-static int destroys_peer(struct race *race)
-{
-	return my_destroy(race->fd[1]);
-}
-
+/* accept() admitted the one that was connecting, or that had ended before. */
 static void check_admitted_or_ended(struct __test_metadata *_metadata,
-				    struct race *race)
+				    struct sockets *s, int left)
 {
-	int fd, err;
+	int fd = accept4(s->fd[1], NULL, NULL, SOCK_NONBLOCK);
 
-	EXPECT_EQ(0, race->err[0]);
-	EXPECT_EQ(0, race->err[1]);
-	fd = accept(race->fd[1], NULL, NULL);
-	err = err_of(fd);
-	EXPECT_TRUE(one_of(err, 0, EAGAIN));
 	/* What was admitted has an end; the other can try again. */
-	if (!err) {
+	if (fd >= 0) {
 		EXPECT_EQ(POLLHUP, poll_now(fd) & POLLHUP);
 		try_recv(fd);
 		expect_eof(_metadata, fd);
 		close(fd);
-	} else if (race->fd[0] >= 0) {
-		EXPECT_NE(0, connects(race));
-		EXPECT_EQ(0, connects(race));
+		return;
+	}
+	EXPECT_EQ(EAGAIN, errno);
+	if (s->fd[0] >= 0) {
+		EXPECT_NE(0, my_connect(s->fd[0], 5001));
+		EXPECT_EQ(0, my_connect(s->fd[0], 5001));
 	}
 }
 
-TEST_F(type, accept_and_close_of_connecting)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_connecting, accepts, closes, check_admitted_or_ended });
-}
-
-TEST_F(type, accept_and_shutdown_of_connecting)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_connecting, accepts, shuts_rdwr,
-		check_admitted_or_ended });
-}
-
-TEST_F(type, accept_and_destroy_of_connecting)
-{
-	if (geteuid())
-		SKIP(return, "SOCK_DESTROY needs root");
-	race_run(_metadata, &(struct race_ops) {
-		prepare_connecting, accepts, destroys,
-		check_admitted_or_ended });
-}
-
-/* The listener ends: it was connecting until then, or just admitted. */
+/* The listener ended: it was connecting until then, or just admitted. */
 static void check_refused_or_ended(struct __test_metadata *_metadata,
-				   struct race *race)
+				   struct sockets *s, int left)
 {
-	int err;
+	int err = get_int_opt(_metadata, s->fd[0], SO_ERROR);
 
-	EXPECT_TRUE(one_of(race->err[0], 0, EBADF) || race->err[0] == EINVAL);
-	EXPECT_EQ(0, race->err[1]);
-	EXPECT_EQ(POLLHUP, poll_now(race->fd[0]) & POLLHUP);
-	err = get_int_opt(_metadata, race->fd[0], SO_ERROR);
-	EXPECT_TRUE(one_of(err, ECONNREFUSED, ECONNRESET));
-	if (err == ECONNRESET)
-		EXPECT_EQ(0, race->err[0]);
-	EXPECT_EQ(0, get_int_opt(_metadata, race->fd[0], SO_ERROR));
+	EXPECT_TRUE(err == ECONNREFUSED || (err == ECONNRESET && !left));
+	EXPECT_EQ(0, get_int_opt(_metadata, s->fd[0], SO_ERROR));
+	EXPECT_EQ(POLLHUP, poll_now(s->fd[0]) & POLLHUP);
 }
 
-TEST_F(type, accept_and_close_with_connecting)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_connecting, accepts, peer_closes,
-		check_refused_or_ended });
-}
-
-TEST_F(type, accept_and_destroy_with_connecting)
-{
-	if (geteuid())
-		SKIP(return, "SOCK_DESTROY needs root");
-	race_run(_metadata, &(struct race_ops) {
-		prepare_connecting, accepts, destroys_peer,
-		check_refused_or_ended });
-}
-
-/* Both end it, and it does so once. */
-static void check_ended_once(struct __test_metadata *_metadata,
-			     struct race *race)
-{
-	EXPECT_EQ(0, race->err[1]);
-	EXPECT_TRUE(one_of(race->err[0], 0, ENOTCONN));
-	EXPECT_EQ(race->err[0] ? ECONNREFUSED : ECONNRESET,
-		  get_int_opt(_metadata, race->fd[0], SO_ERROR));
-}
-
-TEST_F(type, shutdown_and_close_with_connecting)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_connecting, shuts_rdwr, peer_closes,
-		check_ended_once });
-}
-
-static void check_accepted_or_reset(struct __test_metadata *_metadata,
-				    struct race *race)
-{
-	EXPECT_TRUE(one_of(race->err[0], 0, EBADF));
-	EXPECT_EQ(race->err[0] ? ECONNRESET : EAGAIN, try_recv(race->fd[0]));
-}
-
-TEST_F(type, accept_and_close_of_listener)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_waiting, accepts, peer_closes,
-		check_accepted_or_reset });
-}
-
-static int accepts_too(struct race *race)
-{
-	race->fd[3] = accept(race->fd[1], NULL, NULL);
-	return err_of(race->fd[3]);
-}
-
-static void check_accepted_once(struct __test_metadata *_metadata,
-				struct race *race)
-{
-	expect_one_fails(_metadata, race, EAGAIN);
-}
-
-TEST_F(type, accept_and_accept)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_waiting, accepts, accepts_too, check_accepted_once });
-}
-
-static void check_accepted_or_einval(struct __test_metadata *_metadata,
-				     struct race *race)
-{
-	EXPECT_TRUE(one_of(race->err[0], 0, EINVAL));
-	EXPECT_EQ(0, race->err[1]);
-}
-
-static void prepare_accept(struct __test_metadata *_metadata,
-			   struct race *race)
-{
-	race->fd[1] = my_listener(_metadata, 1, &race->channel[1]);
-}
-
-TEST_F(type, accept_waits_and_shutdown_comes)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_accept, accepts, peer_shuts_rd,
-		check_accepted_or_einval });
-}
-
-/* Data and the end of a connection: nothing a send() took may vanish */
-
-static void check_sent_or_epipe(struct __test_metadata *_metadata,
-				struct race *race)
-{
-	EXPECT_TRUE(one_of(race->err[0], 0, EPIPE));
-	EXPECT_EQ(0, race->err[1]);
-
-	/* The peer closed with the byte unread, or without it. */
-	if (!race->err[0])
-		EXPECT_EQ(ECONNRESET, try_recv(race->fd[0]));
-	expect_eof(_metadata, race->fd[0]);
-}
-
-TEST_F(type, send_and_close_of_peer)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_pair, send_byte, peer_closes, check_sent_or_epipe });
-}
-
-static void check_peer_got_what_was_sent(struct __test_metadata *_metadata,
-					 struct race *race)
-{
-	EXPECT_TRUE(one_of(race->err[0], 0, EPIPE));
-	EXPECT_EQ(0, race->err[1]);
-	if (!race->err[0])
-		expect_recv(_metadata, race->fd[1], "x");
-	expect_eof(_metadata, race->fd[1]);
-}
-
-TEST_F(type, send_and_shutdown_rd_of_peer)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_pair, send_byte, peer_shuts_rd,
-		check_peer_got_what_was_sent });
-}
-
-TEST_F(type, send_and_own_shutdown_wr)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_pair, send_byte, shuts_wr,
-		check_peer_got_what_was_sent });
-}
-
-static int peer_sends_and_closes(struct race *race)
-{
-	return peer_sends_byte(race) ?: peer_closes(race);
-}
-
-static void check_received_then_eof(struct __test_metadata *_metadata,
-				    struct race *race)
-{
-	EXPECT_EQ(0, race->err[0]);
-	EXPECT_EQ(0, race->err[1]);
-	expect_eof(_metadata, race->fd[0]);
-}
-
-TEST_F(type, recv_and_last_send_and_close)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_pair, recv_byte, peer_sends_and_closes,
-		check_received_then_eof });
-}
-
-static void check_recv_eof(struct __test_metadata *_metadata,
-			   struct race *race)
-{
-	EXPECT_EQ(ENODATA, race->err[0]);
-	EXPECT_EQ(0, race->err[1]);
-}
-
-TEST_F(type, recv_waits_and_close_of_peer)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_pair, recv_byte, peer_closes, check_recv_eof });
-}
-
-/* A full queue: the sender waits when the peer closes with all of it unread */
-static void check_send_epipe(struct __test_metadata *_metadata,
-			     struct race *race)
-{
-	EXPECT_EQ(EPIPE, race->err[0]);
-	EXPECT_EQ(0, race->err[1]);
-}
-
-TEST_F(type, send_waits_and_close_of_peer)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_full_pair, send_byte, peer_closes, check_send_epipe });
-}
-
-TEST_F(type, send_waits_and_shutdown_rd_of_peer)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_full_pair, send_byte, peer_shuts_rd,
-		check_send_epipe });
-}
-
-TEST_F(type, close_of_both_ends)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_full_pair, closes, peer_closes, check_both_succeed });
-}
-
-static void prepare_unread_pair(struct __test_metadata *_metadata,
-				struct race *race)
-{
-	my_socketpair(_metadata, race->fd);
-	expect_send(_metadata, race->fd[0], "unread");
-	expect_send(_metadata, race->fd[1], "unread");
-}
-
-TEST_F(type, close_of_both_ends_with_unread)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_unread_pair, closes, peer_closes,
-		check_both_succeed });
-}
-
-static int peer_shuts_rdwr(struct race *race)
-{
-	return err_of(shutdown(race->fd[1], SHUT_RDWR));
-}
-
-static void check_both_hup(struct __test_metadata *_metadata,
-			   struct race *race)
-{
-	check_both_succeed(_metadata, race);
-	EXPECT_TRUE(poll_now(race->fd[0]) & POLLHUP);
-	EXPECT_TRUE(poll_now(race->fd[1]) & POLLHUP);
-}
-
-TEST_F(type, shutdown_of_both_ends)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_pair, shuts_rdwr, peer_shuts_rdwr, check_both_hup });
-}
-
-static void check_shutdown_and_close(struct __test_metadata *_metadata,
-				     struct race *race)
-{
-	EXPECT_TRUE(one_of(race->err[0], 0, ENOTCONN));
-	EXPECT_EQ(0, race->err[1]);
-	EXPECT_TRUE(poll_now(race->fd[0]) & POLLHUP);
-}
-
-TEST_F(type, shutdown_and_close_of_peer)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_pair, shuts_rdwr, peer_closes,
-		check_shutdown_and_close });
-}
-
-static int asks_names(struct race *race)
-{
-	struct sockaddr_my addr;
-	socklen_t len = sizeof(addr);
-
-	if (getsockname(race->fd[0], (struct sockaddr *)&addr, &len))
-		return errno;
-	return err_of(getpeername(race->fd[0], (struct sockaddr *)&addr, &len));
-}
-
-static void check_names(struct __test_metadata *_metadata, struct race *race)
-{
-	EXPECT_TRUE(one_of(race->err[0], 0, ENOTCONN));
-	EXPECT_EQ(0, race->err[1]);
-	EXPECT_EQ(0, asks_names(race));
-}
-
-TEST_F(type, getpeername_and_connect)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_connect, asks_names, connects, check_names });
-}
-
-static void check_name_stays(struct __test_metadata *_metadata,
-			     struct race *race)
-{
-	check_both_succeed(_metadata, race);
-	EXPECT_EQ(0, asks_names(race));
-}
-
-TEST_F(type, getpeername_and_close_of_peer)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_pair, asks_names, peer_closes, check_name_stays });
-}
-
-/* Two readers of one socket */
-
-static void prepare_two_bytes(struct __test_metadata *_metadata,
-			      struct race *race)
-{
-	my_connection(_metadata, race->fd);
-	expect_send(_metadata, race->fd[1], "a");
-	expect_send(_metadata, race->fd[1], "b");
-}
-
-/* Returns the byte, of a socket that has one for each. */
-static int recv_value(struct race *race)
-{
-	char c;
-
-	return recv(race->fd[0], &c, 1, 0) == 1 ? c : 0;
-}
-
-static void check_each_got_one(struct __test_metadata *_metadata,
-			       struct race *race)
-{
-	EXPECT_TRUE(one_of(race->err[0], 'a', 'b'));
-	EXPECT_EQ(race->err[0] == 'a' ? 'b' : 'a', race->err[1]);
-	EXPECT_EQ(EAGAIN, try_recv(race->fd[0]));
-}
-
-TEST_F(type, recv_and_recv)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_two_bytes, recv_value, recv_value,
-		check_each_got_one });
-}
-
-/* DGRAM: fd[0] sends, fd[1] and fd[2] are bound to channel[1] and channel[0] */
-
-FIXTURE(dgram) {};
-
-FIXTURE_SETUP(dgram)
-{
-	my_type = SOCK_DGRAM;
-}
-
-FIXTURE_TEARDOWN(dgram)
-{
-}
-
-static void prepare_dgram(struct __test_metadata *_metadata,
-			  struct race *race)
-{
-	race->fd[0] = my_socket(_metadata);
-	race->fd[1] = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
-	race->fd[2] = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
-	race->channel[1] = my_channel(_metadata, race->fd[1]);
-	race->channel[0] = my_channel(_metadata, race->fd[2]);
-}
-
-/* fd[0] is associated with fd[1], which receives from everybody. */
-static void prepare_associated(struct __test_metadata *_metadata,
-			       struct race *race)
-{
-	prepare_dgram(_metadata, race);
-	ASSERT_EQ(0, connects(race));
-}
-
-static void prepare_full_dgram(struct __test_metadata *_metadata,
-			       struct race *race)
-{
-	prepare_associated(_metadata, race);
-	set_rcvbuf(_metadata, race->fd[1], 1);
-	my_fill(_metadata, race->fd[0], 1000);
-}
-
-static int sends_to(struct race *race)
-{
-	return err_of(my_sendto(race->fd[0], race->channel[1], "x", 1, 0));
-}
-
-static int dissolves(struct race *race)
-{
-	return err_of(my_dissolve(race->fd[0]));
-}
-
-static int peer_connects_elsewhere(struct race *race)
-{
-	return err_of(my_connect(race->fd[1], race->channel[0]));
-}
-
-TEST_F(dgram, bind_two_sockets_to_one_channel)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_two, bind_first, bind_second, check_one_bound });
-}
-
-static void prepare_two_types(struct __test_metadata *_metadata,
-			      struct race *race)
-{
-	my_type = SOCK_SEQPACKET;
-	race->fd[0] = my_socket(_metadata);
-	my_type = SOCK_DGRAM;
-	race->fd[1] = my_socket(_metadata);
-}
-
-TEST_F(dgram, bind_two_types_to_one_channel)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_two_types, bind_first, bind_second,
-		check_one_bound });
-}
-
-static void check_bound_or_autobound(struct __test_metadata *_metadata,
-				     struct race *race)
-{
-	__s64 channel = my_channel(_metadata, race->fd[0]);
-
-	EXPECT_EQ(0, race->err[0]);
-	EXPECT_TRUE(one_of(race->err[1], 0, EINVAL));
-	EXPECT_TRUE(race->err[1] ? channel >= DYNAMIC_START : channel == 5000);
-	expect_recv(_metadata, race->fd[1], "x");
-}
-
-TEST_F(dgram, sendto_and_bind_one_socket)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_dgram, sends_to, bind_first,
-		check_bound_or_autobound });
-}
-
+/* Both came from the one channel that the sender was bound to. */
 static void check_both_arrived(struct __test_metadata *_metadata,
-			       struct race *race)
+			       struct sockets *s, int left)
 {
 	struct sockaddr_my from = {};
-	socklen_t len;
+	socklen_t len = sizeof(from);
 	char c;
 	int i;
 
-	check_both_succeed(_metadata, race);
 	for (i = 0; i < 2; i++) {
-		len = sizeof(from);
-		EXPECT_EQ(1, recvfrom(race->fd[1], &c, 1, MSG_DONTWAIT,
+		EXPECT_EQ(1, recvfrom(s->fd[1], &c, 1, 0,
 				      (struct sockaddr *)&from, &len));
-		EXPECT_EQ(my_channel(_metadata, race->fd[0]),
-			  from.smy_channel);
+		EXPECT_EQ(my_channel(_metadata, s->fd[0]), from.smy_channel);
 	}
-}
-
-/* Both find the socket unbound: it gets one channel. */
-TEST_F(dgram, sendto_and_sendto_of_unbound)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_dgram, sends_to, sends_to, check_both_arrived });
-}
-
-static void check_sent_or_refused(struct __test_metadata *_metadata,
-				  struct race *race)
-{
-	EXPECT_TRUE(one_of(race->err[0], 0, ECONNREFUSED));
-	EXPECT_EQ(0, race->err[1]);
-	EXPECT_EQ(ECONNREFUSED, sends_to(race));
-	EXPECT_EQ(EAGAIN, try_recv(race->fd[0]));
-}
-
-TEST_F(dgram, sendto_and_close_of_receiver)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_dgram, sends_to, peer_closes,
-		check_sent_or_refused });
-}
-
-TEST_F(dgram, send_and_close_of_receiver)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_associated, send_byte, peer_closes,
-		check_sent_or_refused });
-}
-
-TEST_F(dgram, connect_and_close_of_receiver)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_dgram, connects, peer_closes,
-		check_sent_or_refused });
-}
-
-static void check_queued_or_eperm(struct __test_metadata *_metadata,
-				  struct race *race)
-{
-	EXPECT_TRUE(one_of(race->err[0], 0, EPERM));
-	EXPECT_EQ(0, race->err[1]);
-	EXPECT_EQ(race->err[0] ? EAGAIN : 0, try_recv(race->fd[1]));
-	EXPECT_EQ(EPERM, sends_to(race));
-}
-
-TEST_F(dgram, sendto_and_receiver_connects_elsewhere)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_dgram, sends_to, peer_connects_elsewhere,
-		check_queued_or_eperm });
 }
 
 static void check_arrived_at_one(struct __test_metadata *_metadata,
-				 struct race *race)
+				 struct sockets *s, int left)
 {
-	int err[2] = { try_recv(race->fd[1]), try_recv(race->fd[2]) };
+	int err[2] = { try_recv(s->fd[1]), try_recv(s->fd[2]) };
 
-	check_both_succeed(_metadata, race);
 	EXPECT_EQ(0, err[0] ? err[1] : err[0]);
 	EXPECT_EQ(EAGAIN, err[0] ?: err[1]);
-	EXPECT_EQ(EAGAIN, try_recv(race->fd[1]));
-	EXPECT_EQ(EAGAIN, try_recv(race->fd[2]));
-}
-
-TEST_F(dgram, send_and_reconnect)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_associated, send_byte, connects_elsewhere,
-		check_arrived_at_one });
-}
-
-static void check_sent_or_edestaddrreq(struct __test_metadata *_metadata,
-				       struct race *race)
-{
-	EXPECT_TRUE(one_of(race->err[0], 0, EDESTADDRREQ));
-	EXPECT_EQ(0, race->err[1]);
-	EXPECT_EQ(race->err[0] ? EAGAIN : 0, try_recv(race->fd[1]));
-	EXPECT_EQ(EDESTADDRREQ, try_send(race->fd[0]));
-}
-
-TEST_F(dgram, send_and_dissolve)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_associated, send_byte, dissolves,
-		check_sent_or_edestaddrreq });
-}
-
-TEST_F(dgram, dissolve_and_close_of_receiver)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_full_dgram, dissolves, peer_closes,
-		check_both_succeed });
+	EXPECT_EQ(EAGAIN, try_recv(s->fd[1]));
+	EXPECT_EQ(EAGAIN, try_recv(s->fd[2]));
 }
 
 static void check_connected_to_one(struct __test_metadata *_metadata,
-				   struct race *race)
+				   struct sockets *s, int left)
+{
+	int i = my_peer(_metadata, s->fd[0]) == 5001 ? 1 : 2;
+
+	EXPECT_EQ(0, try_send(s->fd[0]));
+	EXPECT_EQ(0, try_recv(s->fd[i]));
+}
+
+static const struct race races[] = {
+	{ "bind two sockets to one channel", ANY, TWO_UNBOUND,
+	  { BIND, 0, 5000 }, { BIND, 3, 5000 },
+	  { 0, -EADDRINUSE, { { NAME, 0, 0, 5000 }, { NAME, 3 } } },
+	  { -EADDRINUSE, 0, { { NAME, 0 }, { NAME, 3, 0, 5000 } } } },
+	{ "bind two types to one channel", DGRAM, TWO_TYPES,
+	  { BIND, 0, 5000 }, { BIND, 3, 5000 },
+	  { 0, -EADDRINUSE, { { NAME, 0, 0, 5000 }, { NAME, 3 } } },
+	  { -EADDRINUSE, 0, { { NAME, 0 }, { NAME, 3, 0, 5000 } } } },
+	/* The loser took no channel. */
+	{ "bind one socket to two channels", ANY, TWO_UNBOUND,
+	  { BIND, 0, 5000 }, { BIND, 0, 5003 },
+	  { 0, -EINVAL, { { NAME, 0, 0, 5000 }, { BIND, 3, 5003 } } },
+	  { -EINVAL, 0, { { NAME, 0, 0, 5003 }, { BIND, 3, 5000 } } } },
+	{ "bind and close of the holder", ANY, SOCKETS,
+	  { BIND, 0, 5001 }, { CLOSE, 1 },
+	  {}, { -EADDRINUSE, 0, { { BIND, 0, 5001 } } } },
+	{ "connect and bind", CONN, LISTENER,
+	  { CONNECT, 0, 5001 }, { BIND, 0, 5000 },
+	  { 0, 0, { { NAME, 0, 0, 5000 } } },
+	  { 0, -EINVAL, { { NAME, 0, 0, DYNAMIC } } },
+	  { { ACCEPT, 1, 3 } }, check_peer },
+	/* The listener of the loser has nothing. */
+	{ "connect to two listeners", CONN, TWO_LISTENERS,
+	  { CONNECT, 0, 5001 }, { CONNECT, 0, 5002 },
+	  { 0, -EISCONN, { { ACCEPT, 1, 3 }, { ACCEPT, 2, 4, -EAGAIN } } },
+	  { -EISCONN, 0, { { ACCEPT, 1, 3, -EAGAIN }, { ACCEPT, 2, 4 } } } },
+	{ "connect and listen", CONN, BOUND_AND_LISTENER,
+	  { CONNECT, 0, 5001 }, { LISTEN, 0, 1 },
+	  { 0, -EINVAL, { { OPTION, 0, SO_ACCEPTCONN }, { ACCEPT, 1, 3 } } },
+	  { -EINVAL, 0, { { OPTION, 0, SO_ACCEPTCONN, 1 },
+			  { ACCEPT, 1, 3, -EAGAIN } } } },
+	{ "connect and close of the listener", CONN, LISTENER,
+	  { CONNECT, 0, 5001 }, { CLOSE, 1 },
+	  { 0, 0, { { RECV, 0, 0, -ECONNRESET }, { RECV, 0 } } },
+	  { -ECONNREFUSED, 0, { { RECV, 0, 0, -ENOTCONN } } } },
+	{ "connect and shutdown of the listener", CONN, LISTENER,
+	  { CONNECT, 0, 5001 }, { SHUTDOWN, 1, SHUT_RD },
+	  { 0, 0, { { CLOSE, 1 }, { RECV, 0, 0, -ECONNRESET } } },
+	  { -ECONNREFUSED, 0, { { RECV, 0, 0, -ENOTCONN } } },
+	  { { CONNECT, 2, 5001, -ECONNREFUSED } } },
+	{ "connect waits, accept makes room", CONN, FULL_BACKLOG,
+	  { CONNECT, 0, 5001 }, { ACCEPT, 1, 3 } },
+	{ "connect waits, listen makes room", CONN, FULL_BACKLOG,
+	  { CONNECT, 0, 5001 }, { LISTEN, 1, 1 } },
+	{ "connect waits, the listener closes", CONN, FULL_BACKLOG,
+	  { CONNECT, 0, 5001 }, { CLOSE, 1 }, { -ECONNREFUSED } },
+	{ "connect waits, the listener shuts down", CONN, FULL_BACKLOG,
+	  { CONNECT, 0, 5001 }, { SHUTDOWN, 1, SHUT_RD }, { -ECONNREFUSED } },
+	{ "accept waits, connect comes", CONN, LISTENER,
+	  { ACCEPT, 1, 3 }, { CONNECT, 0, 5001 } },
+	{ "accept waits, shutdown comes", CONN, LISTENER,
+	  { ACCEPT, 1, 3 }, { SHUTDOWN, 1, SHUT_RD }, { -EINVAL } },
+	{ "accept and accept", CONN, WAITING,
+	  { ACCEPT, 1, 3 }, { ACCEPT, 1, 4 }, { 0, -EAGAIN }, { -EAGAIN, 0 } },
+	{ "accept and close of the client", CONN, WAITING,
+	  { ACCEPT, 1, 3 }, { CLOSE, 0 }, { 0, 0, { { RECV, 3 } } } },
+	{ "accept and close of the listener", CONN, WAITING,
+	  { ACCEPT, 1, 3 }, { CLOSE, 1 },
+	  { 0, 0, { { RECV, 0, 0, -EAGAIN } } },
+	  { -EBADF, 0, { { RECV, 0, 0, -ECONNRESET } } } },
+	{ "accept and close of who is connecting", CONN, CONNECTING,
+	  { ACCEPT, 1, 3 }, { CLOSE, 0 }, .check = check_admitted_or_ended },
+	{ "accept and shutdown of who is connecting", CONN, CONNECTING,
+	  { ACCEPT, 1, 3 }, { SHUTDOWN, 0, SHUT_RDWR },
+	  .check = check_admitted_or_ended },
+	{ "accept and destroy of who is connecting", CONN, CONNECTING,
+	  { ACCEPT, 1, 3 }, { DESTROY, 0 }, .check = check_admitted_or_ended },
+	{ "accept and close, one is connecting", CONN, CONNECTING,
+	  { ACCEPT, 1, 3 }, { CLOSE, 1 },
+	  {}, { -EBADF }, {}, check_refused_or_ended },
+	{ "accept and destroy, one is connecting", CONN, CONNECTING,
+	  { ACCEPT, 1, 3 }, { DESTROY, 1 },
+	  {}, { -EINVAL }, {}, check_refused_or_ended },
+	/* Both end it, and it does so once. */
+	{ "shutdown and close of the listener", CONN, CONNECTING,
+	  { SHUTDOWN, 0, SHUT_RDWR }, { CLOSE, 1 },
+	  { 0, 0, { { OPTION, 0, SO_ERROR, ECONNRESET } } },
+	  { -ENOTCONN, 0, { { OPTION, 0, SO_ERROR, ECONNREFUSED } } } },
+	{ "getpeername and connect", CONN, LISTENER,
+	  { PEER, 0 }, { CONNECT, 0, 5001 },
+	  { 5001, 0 }, { -ENOTCONN, 0 }, { { PEER, 0, 0, 5001 } } },
+	{ "getpeername and close of the peer", CONN, LINKED,
+	  { PEER, 0 }, { CLOSE, 1 },
+	  { DYNAMIC, 0, { { PEER, 0, 0, DYNAMIC } } } },
+
+	/* Sleepers must not miss what they wait for. */
+	{ "recv waits, send comes", ANY, LINKED,
+	  { RECV, 0 }, { SEND, 1 }, { 'a', 0 } },
+	{ "poll waits, send comes", ANY, LINKED,
+	  { POLL, 0, POLLIN }, { SEND, 1 } },
+	{ "send waits, the peer makes room", ANY, FULL,
+	  { SEND, 0 }, { DRAIN, 1 } },
+	{ "poll waits, the peer makes room", ANY, FULL,
+	  { POLL, 0, POLLOUT }, { DRAIN, 1 } },
+	{ "recv waits, the peer closes", CONN, LINKED,
+	  { RECV, 0 }, { CLOSE, 1 } },
+	{ "send waits, the peer closes", CONN, FULL,
+	  { SEND, 0 }, { CLOSE, 1 }, { -EPIPE, 0 } },
+	{ "send waits, the peer shuts down", ANY, FULL,
+	  { SEND, 0 }, { SHUTDOWN, 1, SHUT_RD }, { -EPIPE, 0 } },
+
+	/* Nothing that a send() took may vanish. */
+	{ "send and close of the peer", CONN, LINKED,
+	  { SEND, 0 }, { CLOSE, 1 },
+	  { 0, 0, { { RECV, 0, 0, -ECONNRESET } } }, { -EPIPE, 0 },
+	  { { RECV, 0 } } },
+	{ "send and shutdown of the peer", ANY, LINKED,
+	  { SEND, 0 }, { SHUTDOWN, 1, SHUT_RD },
+	  { 0, 0, { { RECV, 1, 0, 'a' } } }, { -EPIPE, 0 }, { { RECV, 1 } } },
+	{ "send and own shutdown", CONN, LINKED,
+	  { SEND, 0 }, { SHUTDOWN, 0, SHUT_WR },
+	  { 0, 0, { { RECV, 1, 0, 'a' } } }, { -EPIPE, 0 }, { { RECV, 1 } } },
+	{ "recv and the last send and close", CONN, LINKED,
+	  { RECV, 0 }, { SEND_CLOSE, 1 }, { 'a', 0, { { RECV, 0 } } } },
+	{ "recv and recv", ANY, TWO_BYTES,
+	  { RECV, 0 }, { RECV, 0 },
+	  { 'a', 'b' }, { 'b', 'a' }, { { RECV, 0, 0, -EAGAIN } } },
+	{ "close of both ends", CONN, FULL, { CLOSE, 0 }, { CLOSE, 1 } },
+	{ "close of both ends, both with unread data", CONN, UNREAD,
+	  { CLOSE, 0 }, { CLOSE, 1 } },
+	{ "shutdown of both ends", CONN, LINKED,
+	  { SHUTDOWN, 0, SHUT_RDWR }, { SHUTDOWN, 1, SHUT_RDWR },
+	  { 0, 0, { { HUP, 0, 0, POLLHUP }, { HUP, 1, 0, POLLHUP } } } },
+	{ "shutdown and close of the peer", CONN, LINKED,
+	  { SHUTDOWN, 0, SHUT_RDWR }, { CLOSE, 1 },
+	  { 0, 0 }, { -ENOTCONN, 0 }, { { HUP, 0, 0, POLLHUP } } },
+
+	{ "sendto and bind", DGRAM, SOCKETS,
+	  { SENDTO, 0, 5001 }, { BIND, 0, 5000 },
+	  { 0, 0, { { NAME, 0, 0, 5000 } } },
+	  { 0, -EINVAL, { { NAME, 0, 0, DYNAMIC } } },
+	  { { RECV, 1, 0, 'a' } } },
+	{ "sendto and sendto", DGRAM, SOCKETS,
+	  { SENDTO, 0, 5001 }, { SENDTO, 0, 5001 },
+	  .check = check_both_arrived },
+	{ "sendto and close of the receiver", DGRAM, SOCKETS,
+	  { SENDTO, 0, 5001 }, { CLOSE, 1 },
+	  { 0, 0 }, { -ECONNREFUSED, 0 },
+	  { { SENDTO, 0, 5001, -ECONNREFUSED }, { RECV, 0, 0, -EAGAIN } } },
+	{ "send and close of the receiver", DGRAM, ASSOCIATED,
+	  { SEND, 0 }, { CLOSE, 1 },
+	  { 0, 0 }, { -ECONNREFUSED, 0 },
+	  { { SENDTO, 0, 5001, -ECONNREFUSED }, { RECV, 0, 0, -EAGAIN } } },
+	{ "connect and close of the receiver", DGRAM, SOCKETS,
+	  { CONNECT, 0, 5001 }, { CLOSE, 1 },
+	  { 0, 0 }, { -ECONNREFUSED, 0 },
+	  { { SENDTO, 0, 5001, -ECONNREFUSED }, { RECV, 0, 0, -EAGAIN } } },
+	{ "sendto, and the receiver connects elsewhere", DGRAM, SOCKETS,
+	  { SENDTO, 0, 5001 }, { CONNECT, 1, 5002 },
+	  { 0, 0, { { RECV, 1, 0, 'a' } } },
+	  { -EPERM, 0, { { RECV, 1, 0, -EAGAIN } } },
+	  { { SENDTO, 0, 5001, -EPERM } } },
+	{ "send and connect elsewhere", DGRAM, ASSOCIATED,
+	  { SEND, 0 }, { CONNECT, 0, 5002 }, .check = check_arrived_at_one },
+	{ "send and dissolve", DGRAM, ASSOCIATED,
+	  { SEND, 0 }, { DISSOLVE, 0 },
+	  { 0, 0, { { RECV, 1, 0, 'a' } } },
+	  { -EDESTADDRREQ, 0, { { RECV, 1, 0, -EAGAIN } } },
+	  { { SEND, 0, 0, -EDESTADDRREQ } } },
+	{ "dissolve and close of the receiver", DGRAM, FULL_ASSOCIATED,
+	  { DISSOLVE, 0 }, { CLOSE, 1 } },
+	{ "connect to two receivers", DGRAM, SOCKETS,
+	  { CONNECT, 0, 5001 }, { CONNECT, 0, 5002 },
+	  .check = check_connected_to_one },
+	{ "connect to each other", DGRAM, SOCKETS,
+	  { CONNECT, 1, 5002 }, { CONNECT, 2, 5001 },
+	  { 0, 0, { { SEND, 1 }, { RECV, 2, 0, 'a' }, { SEND, 2 },
+		    { RECV, 1, 0, 'b' }, { CONNECT, 0, 5001, -EPERM } } } },
+	{ "recv waits, sendto comes", DGRAM, SOCKETS,
+	  { SENDTO, 0, 5001 }, { RECV, 1 }, { 0, 'a' } },
+	{ "sendto waits, the receiver makes room", DGRAM, FULL_ASSOCIATED,
+	  { SENDTO, 0, 5001 }, { DRAIN, 1 } },
+	{ "send waits, the receiver closes", DGRAM, FULL_ASSOCIATED,
+	  { SEND, 0 }, { CLOSE, 1 }, { -ECONNREFUSED, 0 } },
+};
+
+static void on_alarm(int sig)
+{
+	ksft_print_msg("%s: does not end\n", running);
+	_exit(KSFT_FAIL);
+}
+
+static void run_races(struct __test_metadata *_metadata, int type)
 {
 	int i;
 
-	check_both_succeed(_metadata, race);
-	i = my_peer(_metadata, race->fd[0]) == race->channel[1] ? 1 : 2;
-	EXPECT_EQ(0, try_send(race->fd[0]));
-	EXPECT_EQ(0, try_recv(race->fd[i]));
+	my_type = type;
+	signal(SIGALRM, on_alarm);
+	for (i = 0; i < ARRAY_SIZE(races); i++) {
+		if (!(races[i].types & 1 << type))
+			continue;
+		running = races[i].name;
+		alarm((WAIT_MS + race_ms) / 1000);
+		race_run(_metadata, &races[i]);
+	}
+	alarm(0);
+	EXPECT_EQ(0, sockets_settle_at(0));
 }
 
-TEST_F(dgram, connect_and_connect)
+TEST_F(type, races)
 {
-	race_run(_metadata, &(struct race_ops) {
-		prepare_dgram, connects, connects_elsewhere,
-		check_connected_to_one });
+	run_races(_metadata, variant->type);
 }
 
-static int first_to_second(struct race *race)
+TEST(dgram_races)
 {
-	return err_of(my_connect(race->fd[1], race->channel[0]));
-}
-
-static int second_to_first(struct race *race)
-{
-	return err_of(my_connect(race->fd[2], race->channel[1]));
-}
-
-static void check_associated(struct __test_metadata *_metadata,
-			     struct race *race)
-{
-	check_both_succeed(_metadata, race);
-	expect_send(_metadata, race->fd[1], "there");
-	expect_recv(_metadata, race->fd[2], "there");
-	expect_send(_metadata, race->fd[2], "back");
-	expect_recv(_metadata, race->fd[1], "back");
-	EXPECT_EQ(EPERM, connects(race));
-}
-
-TEST_F(dgram, connect_each_other)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_dgram, first_to_second, second_to_first,
-		check_associated });
-}
-
-TEST_F(dgram, send_and_shutdown_rd_of_receiver)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_associated, send_byte, peer_shuts_rd,
-		check_peer_got_what_was_sent });
-}
-
-static int peer_receives(struct race *race)
-{
-	char c;
-
-	return err_of(recv(race->fd[1], &c, 1, 0));
-}
-
-TEST_F(dgram, recv_waits_and_sendto_comes)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_dgram, sends_to, peer_receives, check_both_succeed });
-}
-
-TEST_F(dgram, send_waits_and_drain_makes_room)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_full_dgram, send_byte, peer_drains,
-		check_both_succeed });
-}
-
-TEST_F(dgram, sendto_waits_and_drain_makes_room)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_full_dgram, sends_to, peer_drains,
-		check_both_succeed });
-}
-
-TEST_F(dgram, poll_waits_and_drain_makes_room)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_full_dgram, polls_out, peer_drains,
-		check_both_succeed });
-}
-
-static void check_send_refused(struct __test_metadata *_metadata,
-			       struct race *race)
-{
-	EXPECT_EQ(ECONNREFUSED, race->err[0]);
-	EXPECT_EQ(0, race->err[1]);
-}
-
-TEST_F(dgram, send_waits_and_close_of_receiver)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_full_dgram, send_byte, peer_closes,
-		check_send_refused });
-}
-
-TEST_F(dgram, send_waits_and_shutdown_rd_of_receiver)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_full_dgram, send_byte, peer_shuts_rd,
-		check_send_epipe });
-}
-
-TEST_F(dgram, recv_and_recv)
-{
-	race_run(_metadata, &(struct race_ops) {
-		prepare_two_bytes, recv_value, recv_value,
-		check_each_got_one });
+	run_races(_metadata, SOCK_DGRAM);
 }
 
 /* Many sockets and processes */
 
-static void *shared_memory(struct __test_metadata *_metadata, size_t size)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	ASSERT_NE(MAP_FAILED, p);
-	return p;
-}
-
-#define CONNECTIONS	50
-
-/* Every connection says its own thing, and all are open at the same time. */
-TEST_F(type, connections_50_at_once)
-{
-	__u32 channel, value, index;
-	int fd[CONNECTIONS];
-	int listener, i;
-	pid_t pid;
-
-	listener = my_listener(_metadata, 10, &channel);
-	pid = my_fork(_metadata);
-	if (!pid) {
-		close(listener);
-		for (index = 0; index < CONNECTIONS; index++) {
-			fd[index] = socket(AF_MYPROTO, my_type, 0);
-			if (my_connect(fd[index], channel) ||
-			    write(fd[index], &index, sizeof(index)) < 0)
-				_exit(1);
-		}
-		for (index = 0; index < CONNECTIONS; index++) {
-			if (read(fd[index], &value, sizeof(value)) !=
-			    sizeof(value) || value != ~index)
-				_exit(2);
-		}
-		_exit(0);
-	}
-
-	for (i = 0; i < CONNECTIONS; i++) {
-		fd[i] = accept(listener, NULL, NULL);
-		ASSERT_LE(0, fd[i]);
-	}
-	/* All are open now; answer in another order. */
-	for (i = CONNECTIONS - 1; i >= 0; i--) {
-		ASSERT_EQ((ssize_t)sizeof(value),
-			  read(fd[i], &value, sizeof(value)));
-		EXPECT_EQ((__u32)i, value);
-		value = ~value;
-		ASSERT_EQ((ssize_t)sizeof(value),
-			  write(fd[i], &value, sizeof(value)));
-	}
-	EXPECT_EQ(0, my_wait(pid));
-}
-
 #define CLIENTS		4
 
-/* Exits with 0 when each connection echoed its greeting */
-static void client_loop(__u32 channel, __u32 id, long end, int *asked)
+/* Exits with 0 when each connection gave the complement of its number */
+static void client_loop(__u32 channel, __u32 number, long end, int *asked)
 {
-	__u32 value, i;
+	__u32 value;
 	int fd;
 
-	for (i = 0; now_ms() < end; i++) {
+	for (; now_ms() < end; number++) {
 		fd = socket(AF_MYPROTO, my_type, 0);
-		if (my_connect(fd, channel))
+		if (my_connect(fd, channel) ||
+		    write(fd, &number, sizeof(number)) != sizeof(number))
 			_exit(1);
-		value = id << 24 | i;
-		if (write(fd, &value, sizeof(value)) != sizeof(value))
+		if (read(fd, &value, sizeof(value)) != sizeof(value) ||
+		    value != ~number)
 			_exit(2);
-		if (read(fd, &value, sizeof(value)) != sizeof(value))
-			_exit(3);
-		if (value != ~(id << 24 | i))
-			_exit(4);
 		close(fd);
 		__atomic_add_fetch(asked, 1, __ATOMIC_SEQ_CST);
 	}
@@ -1396,7 +766,7 @@ TEST_F(type, many_clients_of_one_listener)
 	for (i = 0; i < CLIENTS; i++) {
 		client[i] = my_fork(_metadata);
 		if (!client[i])
-			client_loop(channel, i, end, &count[1]);
+			client_loop(channel, i << 24, end, &count[1]);
 	}
 
 	for (i = 0; i < CLIENTS; i++)
@@ -1405,6 +775,8 @@ TEST_F(type, many_clients_of_one_listener)
 	for (i = 0; i < ARRAY_SIZE(server); i++)
 		EXPECT_EQ(0, my_wait(server[i]));
 	EXPECT_EQ(count[1], count[0]);
+	close(listener);
+	EXPECT_EQ(0, sockets_settle_at(0));
 }
 
 /* A peer killed in the middle of what it does leaves an end, never a hang. */
@@ -1421,14 +793,14 @@ TEST_F(type, killed_peer_ends_connection)
 		pid = my_fork(_metadata);
 		if (!pid) {
 			close(fd[0]);
-			for (;;)
-				if (write(fd[1], buf, 1000) < 0 ||
-				    recv(fd[1], buf, 100, MSG_DONTWAIT) == 0)
-					_exit(1);
+			while (write(fd[1], buf, 1000) >= 0 &&
+			       recv(fd[1], buf, 100, MSG_DONTWAIT) != 0)
+				;
+			_exit(1);
 		}
 		close(fd[1]);
-		ASSERT_EQ(0, err_of(send(fd[0], buf, 1 + i * 7 % 3000,
-					 MSG_NOSIGNAL)));
+		n = 1 + i * 7 % 3000;
+		ASSERT_EQ(n, send(fd[0], buf, n, MSG_NOSIGNAL));
 		ASSERT_LT(0, read(fd[0], buf, sizeof(buf)));
 		EXPECT_EQ(-SIGKILL, my_kill(pid));
 
@@ -1440,6 +812,7 @@ TEST_F(type, killed_peer_ends_connection)
 		expect_eof(_metadata, fd[0]);
 		close(fd[0]);
 	}
+	EXPECT_EQ(0, sockets_settle_at(0));
 }
 
 /*
@@ -1449,281 +822,150 @@ TEST_F(type, killed_peer_ends_connection)
 
 #define SLOTS		8
 #define THREADS		5
-#define CHANNELS	6
 
-struct storm {
+static struct {
 	int slot[SLOTS];
 	int type;		/* of new sockets, 0 for any */
 	int error;		/* one that no call should return */
-	const char *call;	/* the one that returned it */
+	enum op op;		/* that returned it */
 	long end;
+} storm;
+
+/* The calls, with the lowest argument and how many there are from there on */
+static const struct { enum op op; int arg, count; } storm_calls[] = {
+	{ SOCKET, 0, 2 }, { SOCKET, 0, 2 }, { BIND, 5000, 6 },
+	{ BIND, 5000, 6 }, { LISTEN, 2, 1 }, { CONNECT, 5000, 6 },
+	{ CONNECT, 5000, 6 }, { CONNECT, 5000, 6 }, { DISSOLVE, 0, 1 },
+	{ ACCEPT, 2, 1 }, { ACCEPT, 2, 1 }, { SEND, 0, 1000 },
+	{ SEND, 0, 1000 }, { SEND, 0, 1000 }, { SENDTO, 5000, 6 },
+	{ RECV, 0, 1000 }, { RECV, 0, 1000 }, { RECV, 0, 1000 },
+	{ PEEK, 0, 1 }, { HUP, 0, 1 }, { SHUTDOWN, 0, 3 }, { SPLICE, 1, 1 },
+	{ PEER, 0, 1 }, { IOCTL, SIOCINQ, 1 }, { IOCTL, SIOCOUTQ, 1 },
 };
 
-struct storm_thread {
-	pthread_t thread;
-	struct storm *storm;
-	unsigned int state;
-	int pipe[2];
+/* That a call says how things are, and not how they cannot be */
+static const int storm_errors[] = {
+	0, EAGAIN, EINVAL, EADDRINUSE, ECONNREFUSED, EISCONN, ENOTCONN, EPIPE,
+	ECONNRESET, EPROTOTYPE, EDESTADDRREQ, EOPNOTSUPP, EPERM, EINPROGRESS,
+	EALREADY,
 };
 
-FIXTURE(storm) {};
-
-FIXTURE_VARIANT(storm)
+/* Make a socket, or a pair. Calls that block do so for a moment only. */
+static int storm_sockets(unsigned int *state, int fd[2], bool pair)
 {
-	int type;
-};
-
-FIXTURE_VARIANT_ADD(storm, stream)
-{
-	.type = SOCK_STREAM,
-};
-
-FIXTURE_VARIANT_ADD(storm, seqpacket)
-{
-	.type = SOCK_SEQPACKET,
-};
-
-FIXTURE_VARIANT_ADD(storm, dgram)
-{
-	.type = SOCK_DGRAM,
-};
-
-FIXTURE_VARIANT_ADD(storm, all_types)
-{
-};
-
-FIXTURE_SETUP(storm)
-{
-}
-
-FIXTURE_TEARDOWN(storm)
-{
-}
-
-static unsigned int storm_random(struct storm_thread *thread, unsigned int n)
-{
-	return random_below(&thread->state, n);
-}
-
-static __u32 storm_channel(struct storm_thread *thread)
-{
-	return 5000 + storm_random(thread, CHANNELS);
-}
-
-/* Calls that block do so for a moment only. */
-static int storm_socket(struct storm_thread *thread, int *other)
-{
-	static const int types[] = {
-		SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM,
-	};
+	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM };
+	int type = storm.type ?: types[random_below(state, 3)];
 	struct timeval tv = { .tv_usec = 2000 };
-	int type = thread->storm->type ?: types[storm_random(thread, 3)];
-	int small = 1, fd[2], i;
+	int small = 1, i;
 
-	if (storm_random(thread, 2))
+	if (random_below(state, 2))
 		type |= SOCK_NONBLOCK;
-	fd[1] = -1;
-	if (!other)
+	if (!pair)
 		fd[0] = socket(AF_MYPROTO, type, 0);
 	else if (socketpair(AF_MYPROTO, type, 0, fd))
-		return -1;
-	for (i = 0; i < 2; i++) {
+		return -errno;
+	for (i = 0; i <= pair; i++) {
 		setsockopt(fd[i], SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 		setsockopt(fd[i], SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
 		setsockopt(fd[i], SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
 	}
-	if (other)
-		*other = fd[1];
-	return fd[0];
+	return -err_of(fd[0]);
 }
 
-/* What a slot had is closed. */
-static int storm_put(struct storm_thread *thread, int new)
+static int storm_slot(unsigned int *state)
 {
-	int i = storm_random(thread, SLOTS);
-	int ret;
+	return storm.slot[random_below(state, SLOTS)];
+}
 
-	if (new < 0)
-		return new;
-	ret = dup2(new, thread->storm->slot[i]);
-	close(new);
+static int storm_call(unsigned int *state, struct call *call)
+{
+	struct sockets s = {
+		.fd = { storm_slot(state), storm_slot(state), -1, -1, -1 },
+		.poll_ms = random_below(state, 2),
+	};
+	int i = random_below(state, ARRAY_SIZE(storm_calls)), ret;
+
+	call->op = storm_calls[i].op;
+	call->arg = storm_calls[i].arg +
+		    random_below(state, storm_calls[i].count);
+	if (call->op == SOCKET)
+		ret = storm_sockets(state, &s.fd[2], call->arg);
+	else
+		ret = do_call(&s, call);
+
+	/* What is new takes a slot; what that had is closed. */
+	for (i = 2; i < 4; i++) {
+		if (s.fd[i] >= 0) {
+			dup2(s.fd[i], storm_slot(state));
+			close(s.fd[i]);
+		}
+	}
 	return ret;
 }
 
-static int storm_pair(struct storm_thread *thread)
+static bool storm_may_return(int ret)
 {
-	int other, fd = storm_socket(thread, &other);
-
-	if (fd < 0)
-		return fd;
-	storm_put(thread, other);
-	return storm_put(thread, fd);
-}
-
-static int storm_splice(struct storm_thread *thread, int in, int out)
-{
-	ssize_t n;
-
-	n = splice(in, NULL, thread->pipe[1], NULL, 1000, SPLICE_F_NONBLOCK);
-	if (n <= 0)
-		return n;
-	/* Whatever does not fit is lost. */
-	n = splice(thread->pipe[0], NULL, out, NULL, n, SPLICE_F_NONBLOCK);
-	while (read(thread->pipe[0], (char [1000]) {}, 1000) > 0)
-		;
-	return n;
-}
-
-#define STORM_CALL(text, expression) \
-	do { \
-		call = text; \
-		ret = expression; \
-	} while (0)
-
-static const char *storm_call(struct storm_thread *thread, int *err)
-{
-	int fd = thread->storm->slot[storm_random(thread, SLOTS)];
-	int other = thread->storm->slot[storm_random(thread, SLOTS)];
-	__u32 channel = storm_channel(thread);
-	struct sockaddr_my addr;
-	socklen_t len = sizeof(addr);
-	const char *call = NULL;
-	char buf[1000] = "";
-	int val, ret = 0;
-
-	switch (storm_random(thread, 24)) {
-	case 0:
-		STORM_CALL("socket", storm_put(thread,
-					       storm_socket(thread, NULL)));
-		break;
-	case 1:
-		STORM_CALL("socketpair", storm_pair(thread));
-		break;
-	case 2:
-	case 3:
-		STORM_CALL("bind", my_bind(fd, channel));
-		break;
-	case 4:
-		STORM_CALL("listen", listen(fd, 2));
-		break;
-	case 5:
-	case 6:
-	case 7:
-		STORM_CALL("connect", my_connect(fd, channel));
-		break;
-	case 8:
-		STORM_CALL("dissolve", my_dissolve(fd));
-		break;
-	case 9:
-	case 10:
-		STORM_CALL("accept", storm_put(thread, accept4(fd, NULL, NULL,
-							       SOCK_NONBLOCK)));
-		break;
-	case 11:
-	case 12:
-	case 13:
-		STORM_CALL("send", send(fd, buf,
-					storm_random(thread, sizeof(buf)),
-					MSG_NOSIGNAL));
-		break;
-	case 14:
-		STORM_CALL("sendto", my_sendto(fd, channel, buf, 100, 0));
-		break;
-	case 15:
-	case 16:
-	case 17:
-		STORM_CALL("recv", recv(fd, buf,
-					storm_random(thread, sizeof(buf)), 0));
-		break;
-	case 18:
-		STORM_CALL("peek", recv(fd, buf, sizeof(buf),
-					MSG_PEEK | MSG_DONTWAIT));
-		break;
-	case 19:
-		STORM_CALL("poll", poll_for(fd, POLLIN | POLLOUT | POLLRDHUP,
-					    storm_random(thread, 2)));
-		break;
-	case 20:
-		STORM_CALL("shutdown", shutdown(fd, storm_random(thread, 3)));
-		break;
-	case 21:
-		STORM_CALL("splice", storm_splice(thread, fd, other));
-		break;
-	case 22:
-		STORM_CALL("getpeername",
-			   getpeername(fd, (struct sockaddr *)&addr, &len));
-		break;
-	case 23:
-		STORM_CALL("ioctl", ioctl(fd, storm_random(thread, 2) ?
-					  SIOCINQ : SIOCOUTQ, &val));
-		break;
-	}
-	*err = err_of(ret);
-	return call;
-}
-
-/* That a call says how things are, and not how they cannot be */
-static bool storm_may_return(int err)
-{
-	static const int expected[] = {
-		0, EAGAIN, EINVAL, EADDRINUSE, ECONNREFUSED, EISCONN, ENOTCONN,
-		EPIPE, ECONNRESET, EPROTOTYPE, EDESTADDRREQ, EOPNOTSUPP, EPERM,
-		EINPROGRESS, EALREADY,
-	};
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(expected); i++)
-		if (err == expected[i])
+	for (i = 0; i < ARRAY_SIZE(storm_errors); i++)
+		if (ret == -storm_errors[i])
 			return true;
-	return false;
+	return ret >= 0;
 }
 
-static void *storm_thread(void *arg)
+static void *storm_run(void *arg)
 {
-	struct storm_thread *thread = arg;
-	struct storm *storm = thread->storm;
-	const char *call;
-	int err;
+	unsigned int state = seed + (long)arg;
+	struct call call = {};
+	int ret;
 
-	while (now_ms() < storm->end) {
-		call = storm_call(thread, &err);
-		if (!storm_may_return(err)) {
-			storm->call = call;
-			storm->error = err;
+	while (now_ms() < storm.end) {
+		ret = storm_call(&state, &call);
+		if (!storm_may_return(ret)) {
+			storm.op = call.op;
+			storm.error = -ret;
 		}
 	}
 	return NULL;
 }
 
-TEST_F(storm, all_calls)
+static void run_storm(struct __test_metadata *_metadata, int type)
 {
-	struct storm storm = { .type = variant->type };
-	struct storm_thread thread[THREADS];
-	int i;
+	pthread_t thread[THREADS];
+	unsigned int state = seed;
+	long i;
 
 	signal(SIGPIPE, SIG_IGN);
-	for (i = 0; i < THREADS; i++) {
-		thread[i].storm = &storm;
-		thread[i].state = seed + i;
-	}
-	for (i = 0; i < SLOTS; i++) {
-		storm.slot[i] = storm_socket(&thread[0], NULL);
-		ASSERT_LE(0, storm.slot[i]);
-	}
+	storm.type = type;
+	for (i = 0; i < SLOTS; i++)
+		ASSERT_EQ(0, storm_sockets(&state, &storm.slot[i], false));
 	storm.end = now_ms() + 3 * race_ms;
-	for (i = 0; i < THREADS; i++) {
-		ASSERT_EQ(0, pipe2(thread[i].pipe, O_NONBLOCK));
-		ASSERT_EQ(0, pthread_create(&thread[i].thread, NULL,
-					    storm_thread, &thread[i]));
-	}
 	for (i = 0; i < THREADS; i++)
-		ASSERT_EQ(0, pthread_join(thread[i].thread, NULL));
+		ASSERT_EQ(0, pthread_create(&thread[i], NULL, storm_run,
+					    (void *)i));
+	for (i = 0; i < THREADS; i++)
+		ASSERT_EQ(0, pthread_join(thread[i], NULL));
 	EXPECT_EQ(0, storm.error)
-		TH_LOG("%s: %s", storm.call, strerror(storm.error));
+		TH_LOG("op %d: %s", storm.op, strerror(storm.error));
 
 	for (i = 0; i < SLOTS; i++)
 		EXPECT_EQ(0, close(storm.slot[i]));
 	EXPECT_EQ(0, sockets_settle_at(0));
+}
+
+TEST_F(type, storm)
+{
+	run_storm(_metadata, variant->type);
+}
+
+TEST(dgram_storm)
+{
+	run_storm(_metadata, SOCK_DGRAM);
+}
+
+TEST(storm_of_all_types)
+{
+	run_storm(_metadata, 0);
 }
 
 /*
@@ -1733,79 +975,81 @@ TEST_F(storm, all_calls)
 
 #define NUMBERS	64	/* in one message at most */
 
-struct numbers {
+static struct {
 	__u64 sent;
 	__u64 received;
 	const char *error;
 	bool done;	/* for those that disturb */
 	long end;
-	int fd[2];
+	struct sockets sockets;
+} numbers;
+
+static const struct call disturbing[] = {
+	{ HUP, 0 }, { HUP, 1 }, { PEEK, 1 }, { PEER, 0 }, { PEER, 1 },
+	{ IOCTL, 0, SIOCINQ }, { IOCTL, 1, SIOCINQ },
+	{ IOCTL, 0, SIOCOUTQ }, { IOCTL, 1, SIOCOUTQ },
+	/* Refused, and without an effect */
+	{ BIND, 0, 5003 }, { BIND, 1, 5003 }, { SHUTDOWN, 0, 3 },
+	{ SHUTDOWN, 1, 3 },
+	/* Room comes and goes. */
+	{ RCVBUF, 1, 4000 }, { LOWAT, 1, 100 }, { RCVBUF, 1, 8000 },
+	{ LOWAT, 1, 1 }, { RCVBUF, 1, 0 },
+	/* DGRAM: the receiver goes, and comes back to the same peer. */
+	{ DISSOLVE, 1 }, { CONNECT, 1, 5000 },
 };
 
 static void *numbers_send(void *arg)
 {
-	struct numbers *numbers = arg;
-	unsigned int len = 0, i;
 	__u64 data[NUMBERS];
+	int len = 0, i;
 	ssize_t n;
 
 	do {
 		len = len % NUMBERS + 1;
 		for (i = 0; i < len; i++)
-			data[i] = numbers->sent + i;
-		n = send(numbers->fd[0], data, len * sizeof(*data),
+			data[i] = numbers.sent + i;
+		n = send(numbers.sockets.fd[0], data, len * sizeof(*data),
 			 MSG_NOSIGNAL);
-		if (n != (ssize_t)(len * sizeof(*data))) {
-			numbers->error = n < 0 ? strerror(errno) : "sent less";
-			break;
-		}
-		numbers->sent += len;
-	} while (now_ms() < numbers->end && !numbers->error);
+		if (n != (ssize_t)(len * sizeof(*data)))
+			numbers.error = n < 0 ? strerror(errno) : "sent less";
+		else
+			numbers.sent += len;
+	} while (now_ms() < numbers.end && !numbers.error);
 	return NULL;
 }
 
-/* A STREAM is also read with splice(), in turn. */
-static ssize_t numbers_read(int fd, void *data, size_t len, int pipe[2],
-			    bool spliced)
-{
-	ssize_t n;
-
-	if (!spliced)
-		return recv(fd, data, len, my_type == SOCK_STREAM ?
-			    MSG_WAITALL : 0);
-	n = splice(fd, NULL, pipe[1], NULL, len, 0);
-	return n > 0 ? read(pipe[0], data, n) : n;
-}
-
+/* A STREAM is also read with splice(), in turn, and not in whole numbers. */
 static void *numbers_receive(void *arg)
 {
-	struct numbers *numbers = arg;
-	char data[NUMBERS * sizeof(__u64)];
+	int flags = my_type == SOCK_STREAM ? MSG_WAITALL : 0, pipes[2];
+	__u64 data[NUMBERS];
 	size_t have = 0, i;
 	bool spliced = false;
-	int pipes[2];
-	__u64 value;
 	ssize_t n;
 
 	if (pipe(pipes))
 		return NULL;
 	for (;;) {
-		n = numbers_read(numbers->fd[1], data + have,
-				 sizeof(data) - have, pipes, spliced);
+		if (spliced)
+			n = splice(numbers.sockets.fd[1], NULL, pipes[1], NULL,
+				   sizeof(data) - have, 0);
+		else
+			n = recv(numbers.sockets.fd[1], (char *)data + have,
+				 sizeof(data) - have, flags);
+		if (n > 0 && spliced)
+			n = read(pipes[0], (char *)data + have, n);
 		if (n <= 0)
 			break;
 		have += n;
-		for (i = 0; i + sizeof(value) <= have; i += sizeof(value)) {
-			memcpy(&value, data + i, sizeof(value));
-			if (value != numbers->received++)
-				numbers->error = "out of order";
-		}
-		have -= i;
-		memmove(data, data + i, have);
+		for (i = 0; i < have / sizeof(*data); i++)
+			if (data[i] != numbers.received++)
+				numbers.error = "out of order";
+		have %= sizeof(*data);
+		memmove(data, &data[i], have);
 		spliced = my_type == SOCK_STREAM && !spliced;
 	}
 	if (n < 0)
-		numbers->error = strerror(errno);
+		numbers.error = strerror(errno);
 	close(pipes[0]);
 	close(pipes[1]);
 	return NULL;
@@ -1813,112 +1057,72 @@ static void *numbers_receive(void *arg)
 
 static void *numbers_disturb(void *arg)
 {
-	struct numbers *numbers = arg;
-	unsigned int i = 0, which;
-	struct sockaddr_my addr;
-	socklen_t len;
-	char buf[100];
-	int val;
+	int count = ARRAY_SIZE(disturbing) - (my_type == SOCK_DGRAM ? 0 : 2);
+	int i;
 
-	while (!__atomic_load_n(&numbers->done, __ATOMIC_SEQ_CST)) {
-		which = i++ % 2;
-		len = sizeof(addr);
-		poll_now(numbers->fd[which]);
-		recv(numbers->fd[1], buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT);
-		getpeername(numbers->fd[which], (struct sockaddr *)&addr, &len);
-		ioctl(numbers->fd[which], SIOCINQ, &val);
-		ioctl(numbers->fd[which], SIOCOUTQ, &val);
-		/* Refused, and without an effect */
-		my_bind(numbers->fd[which], 5000);
-		shutdown(numbers->fd[which], 3);
-		/* Room comes and goes. */
-		val = i % 3 * 4000;
-		setsockopt(numbers->fd[1], SOL_SOCKET, SO_RCVBUF, &val,
-			   sizeof(val));
-		val = i % 7 ? 1 : 100;
-		setsockopt(numbers->fd[1], SOL_SOCKET, SO_RCVLOWAT, &val,
-			   sizeof(val));
-		if (my_type != SOCK_DGRAM)
-			continue;
-		/* The receiver goes, and comes back to the same peer. */
-		if (i % 4)
-			my_dissolve(numbers->fd[1]);
-		else if (!getsockname(numbers->fd[0], (struct sockaddr *)&addr,
-				      &len))
-			my_connect(numbers->fd[1], addr.smy_channel);
-	}
+	while (!__atomic_load_n(&numbers.done, __ATOMIC_SEQ_CST))
+		for (i = 0; i < count; i++)
+			do_call(&numbers.sockets, &disturbing[i]);
 	return NULL;
 }
 
-TEST_F(storm, numbers_in_order)
+static void run_numbers(struct __test_metadata *_metadata, enum setup setup)
 {
+	bool dgram = my_type == SOCK_DGRAM;
 	pthread_t sender, receiver, disturber[2];
-	struct numbers numbers = { .end = now_ms() + 2 * race_ms };
-	int i;
+	int i, *fd = numbers.sockets.fd;
 
-	my_type = variant->type ?: SOCK_STREAM;
-	if (variant->type)
-		my_connection(_metadata, numbers.fd);
-	else
-		my_socketpair(_metadata, numbers.fd);
+	memset(&numbers, 0, sizeof(numbers));
+	numbers.end = now_ms() + 2 * race_ms;
+	race_setup(_metadata, &numbers.sockets, setup);
 
-	ASSERT_EQ(0, pthread_create(&receiver, NULL, numbers_receive,
-				    &numbers));
+	ASSERT_EQ(0, pthread_create(&receiver, NULL, numbers_receive, NULL));
 	for (i = 0; i < 2; i++)
 		ASSERT_EQ(0, pthread_create(&disturber[i], NULL,
-					    numbers_disturb, &numbers));
-	ASSERT_EQ(0, pthread_create(&sender, NULL, numbers_send, &numbers));
+					    numbers_disturb, NULL));
+	ASSERT_EQ(0, pthread_create(&sender, NULL, numbers_send, NULL));
 	ASSERT_EQ(0, pthread_join(sender, NULL));
 	__atomic_store_n(&numbers.done, true, __ATOMIC_SEQ_CST);
 	for (i = 0; i < 2; i++)
 		ASSERT_EQ(0, pthread_join(disturber[i], NULL));
 
 	/* What was sent is read until the end comes. */
-	EXPECT_EQ(0, my_type == SOCK_DGRAM ? shutdown(numbers.fd[1], SHUT_RD) :
-					     shutdown(numbers.fd[0], SHUT_WR));
+	EXPECT_EQ(0, shutdown(fd[dgram], dgram ? SHUT_RD : SHUT_WR));
 	ASSERT_EQ(0, pthread_join(receiver, NULL));
 	EXPECT_EQ(NULL, numbers.error)
 		TH_LOG("%s", numbers.error);
 	EXPECT_LT(0U, numbers.sent);
 	EXPECT_EQ(numbers.sent, numbers.received);
-	close(numbers.fd[0]);
-	close(numbers.fd[1]);
+	for (i = 0; i < ARRAY_SIZE(numbers.sockets.fd); i++)
+		close(fd[i]);
 }
 
-/* The last test of all */
-
-FIXTURE(end) {};
-
-FIXTURE_SETUP(end)
+TEST_F(type, numbers_in_order)
 {
+	run_numbers(_metadata, LINKED);
+	run_numbers(_metadata, PAIR);
 }
 
-FIXTURE_TEARDOWN(end)
+TEST(dgram_numbers_in_order)
 {
+	my_type = SOCK_DGRAM;
+	run_numbers(_metadata, MUTUAL);
 }
 
-TEST_F(end, no_socket_left)
-{
-	EXPECT_EQ(0, sockets_settle_at(0));
-}
-
-/* Share the time out: each test has its part, and may take that much longer. */
+/* Share the time out. A test has many races: it may take as long as all do. */
 static void share_time(long seconds)
 {
-	struct __fixture_variant_metadata *variant;
 	struct __fixture_metadata *fixture;
 	struct __test_metadata *test;
-	long races = 0;
+	long count = 26;	/* what the others take, in races */
+	int i;
 
+	for (i = 0; i < ARRAY_SIZE(races); i++)
+		count += __builtin_popcount(races[i].types);
 	for (fixture = __fixture_list; fixture; fixture = fixture->next)
-		for (test = fixture->tests; test; test = test->next) {
+		for (test = fixture->tests; test; test = test->next)
 			test->timeout += seconds;
-			races += !fixture->variant;
-			variant = fixture->variant;
-			for (; variant; variant = variant->next)
-				races++;
-		}
-	race_ms = seconds * 1000 / races;
+	race_ms = seconds * 1000 / count;
 }
 
 int main(int argc, char **argv)

@@ -43,7 +43,6 @@ static void write_file(struct __test_metadata *_metadata, const char *path,
 	int fd = open(path, O_WRONLY);
 	ssize_t len = strlen(text);
 
-	ASSERT_LE(0, fd) TH_LOG("%s: %s", path, strerror(errno));
 	ASSERT_EQ(len, write(fd, text, len))
 		TH_LOG("%s: %s", path, strerror(errno));
 	close(fd);
@@ -59,16 +58,12 @@ static void rule(struct __test_metadata *_metadata, const char *subject,
 	write_file(_metadata, SMACKFS "/load2", text);
 }
 
-/* Rules outlive a test: begin with none among the labels of this program. */
-static void no_rules(struct __test_metadata *_metadata)
+/* Rules outlive a test: it begins with these between A and B, and none else. */
+static void rules(struct __test_metadata *_metadata, const char *access)
 {
-	static const char * const labels[] = { "MyA", "MyB", "MyC" };
-	int i, j;
-
-	for (i = 0; i < 3; i++)
-		for (j = 0; j < 3; j++)
-			if (i != j)
-				rule(_metadata, labels[i], labels[j], "-");
+	rule(_metadata, "MyA", "MyB", access);
+	rule(_metadata, "MyB", "MyA", access);
+	rule(_metadata, "MyC", "MyB", "-");
 }
 
 /* The label of the sockets that the caller makes from now on */
@@ -120,30 +115,16 @@ static void expect_peersec(struct __test_metadata *_metadata, int fd,
 static void expect_label(struct __test_metadata *_metadata, int fd,
 			 const char *text, const char *label)
 {
-	char data[4096] = "", control[256], got[64] = "";
-	struct iovec iov = { data, sizeof(data) - 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *cmsg;
-	bool told = false;
+	struct got got;
+	char *told;
 
-	ASSERT_LE(0, recvmsg(fd, &msg, MSG_DONTWAIT));
-	EXPECT_STREQ(text, data);
-	EXPECT_EQ(0, msg.msg_flags & MSG_CTRUNC);
-	for (cmsg = CMSG_FIRSTHDR(&msg); cmsg; cmsg = CMSG_NXTHDR(&msg, cmsg)) {
-		if (cmsg->cmsg_level != SOL_SOCKET ||
-		    cmsg->cmsg_type != SCM_SECURITY)
-			continue;
-		told = true;
-		memcpy(got, CMSG_DATA(cmsg), cmsg->cmsg_len - CMSG_LEN(0));
-	}
-	EXPECT_EQ(!!label, told);
+	ASSERT_LE(0, recv_got(fd, &got, 256, 0));
+	EXPECT_STREQ(text, got.data);
+	EXPECT_EQ(0, got.msg.msg_flags & MSG_CTRUNC);
+	told = find_cmsg(&got, SCM_SECURITY, 1);
+	EXPECT_EQ(!!label, !!told);
 	if (label && told)
-		EXPECT_STREQ(label, got);
+		EXPECT_STREQ(label, told);
 }
 
 /* Nothing has come to @fd, a socket of data, and it is charged for nothing. */
@@ -157,15 +138,23 @@ static void expect_nothing(struct __test_metadata *_metadata, int fd)
 
 /* Connections */
 
+static int listener_of(struct __test_metadata *_metadata, const char *label,
+		       int backlog, __u32 *channel)
+{
+	int fd;
+
+	become(_metadata, label);
+	fd = my_listener(_metadata, backlog, channel);
+	set_nonblock(_metadata, fd);
+	return fd;
+}
+
 TEST_F(type, connect_takes_both_directions)
 {
 	int listener, client, fd, sockets, i;
 	__u32 channel;
 
-	no_rules(_metadata);
-	become(_metadata, "MyB");
-	listener = my_listener(_metadata, 1, &channel);
-	set_nonblock(_metadata, listener);
+	listener = listener_of(_metadata, "MyB", 1, &channel);
 	become(_metadata, "MyA");
 	client = my_socket(_metadata);
 	sockets = sockets_in_use();
@@ -183,46 +172,48 @@ TEST_F(type, connect_takes_both_directions)
 	expect_peersec(_metadata, client, "");
 	EXPECT_EQ(sockets, sockets_settle_at(sockets));
 
-	/* And the same socket can go on. */
-	rule(_metadata, "MyA", "MyB", "w");
+	/* And the same socket can go on. The label is that of the listener,
+	 * whatever the accepting process is.
+	 */
+	rules(_metadata, "w");
 	EXPECT_EQ(0, my_connect(client, channel));
+	expect_peersec(_metadata, client, "MyB");
+	become(_metadata, "MyC");
 	fd = accept(listener, NULL, NULL);
 	ASSERT_LE(0, fd);
+	expect_peersec(_metadata, fd, "MyA");
+	expect_peersec(_metadata, client, "MyB");
+	expect_peersec(_metadata, listener, "");
 
 	/* A connection stays, whatever becomes of the rules. */
-	no_rules(_metadata);
+	rules(_metadata, "-");
 	expect_send(_metadata, client, "there");
 	expect_recv(_metadata, fd, "there");
+	set_int_opt(_metadata, client, SO_PASSSEC, 1);
 	expect_send(_metadata, fd, "back");
-	expect_recv(_metadata, client, "back");
+	expect_label(_metadata, client, "back", "MyB");
 }
 
 /* connect() is judged when it is called, and accept() completes it later. */
 TEST_F(type, connect_that_waits)
 {
-	int listener, client[3], i;
+	static const int err[] = { 0, EINPROGRESS, EACCES };
+	int listener, client[3], fd, i;
 	__u32 channel;
 
-	no_rules(_metadata);
-	rule(_metadata, "MyA", "MyB", "w");
-	rule(_metadata, "MyB", "MyA", "w");
-	become(_metadata, "MyB");
-	listener = my_listener(_metadata, 0, &channel);
-	set_nonblock(_metadata, listener);
+	rules(_metadata, "w");
+	listener = listener_of(_metadata, "MyB", 0, &channel);
 	for (i = 0; i < 3; i++) {
+		/* Who may not does not wait. */
 		become(_metadata, i < 2 ? "MyA" : "MyC");
 		client[i] = my_socket(_metadata);
 		set_nonblock(_metadata, client[i]);
+		EXPECT_EQ(err[i], err_of(my_connect(client[i], channel)));
 	}
-	EXPECT_EQ(0, my_connect(client[0], channel));
-	EXPECT_EQ(EINPROGRESS, err_of(my_connect(client[1], channel)));
-	/* Who may not does not wait. */
-	EXPECT_EQ(EACCES, err_of(my_connect(client[2], channel)));
 
-	no_rules(_metadata);
+	rules(_metadata, "-");
 	for (i = 0; i < 2; i++) {
-		int fd = accept(listener, NULL, NULL);
-
+		fd = accept(listener, NULL, NULL);
 		ASSERT_LE(0, fd);
 		expect_peersec(_metadata, fd, "MyA");
 		expect_peersec(_metadata, client[i], "MyB");
@@ -233,275 +224,6 @@ TEST_F(type, connect_that_waits)
 	EXPECT_EQ(EAGAIN, err_of(accept(listener, NULL, NULL)));
 }
 
-/* What the accepting process is does not matter: the listener's label does. */
-TEST_F(type, peersec)
-{
-	int listener, client, fd;
-	__u32 channel;
-
-	no_rules(_metadata);
-	rule(_metadata, "MyA", "MyB", "w");
-	rule(_metadata, "MyB", "MyA", "w");
-	become(_metadata, "MyB");
-	listener = my_listener(_metadata, 1, &channel);
-	become(_metadata, "MyA");
-	client = my_client(_metadata, channel);
-	expect_peersec(_metadata, client, "MyB");
-	become(_metadata, "MyC");
-	fd = accept(listener, NULL, NULL);
-	ASSERT_LE(0, fd);
-
-	expect_peersec(_metadata, fd, "MyA");
-	expect_peersec(_metadata, client, "MyB");
-	expect_peersec(_metadata, listener, "");
-	set_int_opt(_metadata, client, SO_PASSSEC, 1);
-	expect_send(_metadata, fd, "x");
-	expect_label(_metadata, client, "x", "MyB");
-}
-
-TEST(peersec_of_socketpair)
-{
-	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM };
-	int fd[2], i, j;
-
-	become(_metadata, "MyA");
-	for (i = 0; i < 3; i++) {
-		my_type = types[i];
-		my_socketpair(_metadata, fd);
-		for (j = 0; j < 2; j++)
-			expect_peersec(_metadata, fd[j], "MyA");
-	}
-}
-
-/* Messages */
-
-FIXTURE(dgram)
-{
-	int from;
-	int to;
-	__u32 channel;
-};
-
-FIXTURE_SETUP(dgram)
-{
-	my_type = SOCK_DGRAM;
-	no_rules(_metadata);
-	become(_metadata, "MyB");
-	self->to = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
-	self->channel = my_channel(_metadata, self->to);
-	become(_metadata, "MyA");
-	self->from = my_socket(_metadata);
-}
-
-FIXTURE_TEARDOWN(dgram)
-{
-}
-
-static int try_sendto(int fd, __u32 channel, const char *text)
-{
-	return err_of(my_sendto(fd, channel, text, strlen(text), MSG_DONTWAIT));
-}
-
-TEST_F(dgram, send)
-{
-	rule(_metadata, "MyB", "MyA", "w"); /* which is the other direction */
-	EXPECT_EQ(EACCES, try_sendto(self->from, self->channel, "1"));
-	expect_nothing(_metadata, self->to);
-	EXPECT_EQ(0, poll_now(self->from) & (POLLERR | POLLHUP));
-
-	rule(_metadata, "MyA", "MyB", "w");
-	EXPECT_EQ(0, try_sendto(self->from, self->channel, "2"));
-	rule(_metadata, "MyA", "MyB", "-");
-	EXPECT_EQ(EACCES, try_sendto(self->from, self->channel, "3"));
-	expect_recv(_metadata, self->to, "2");
-	expect_nothing(_metadata, self->to);
-}
-
-/* Who is denied learns nothing else of the receiver: not that there is no room,
- * how large its buffer is, or that it takes no files.
- */
-TEST_F(dgram, denied_learns_nothing)
-{
-	struct link link = {
-		.fd = { self->from, self->to },
-		.type = SOCK_DGRAM,
-		.made = BY_ADDRESS,
-		.name[1] = my_addr(self->channel),
-	};
-	int size = get_int_opt(_metadata, self->to, SO_RCVBUF), fd = 0;
-	char *data = calloc(1, size + 1);
-
-	ASSERT_NE(NULL, data);
-	EXPECT_EQ(EACCES, err_of(my_sendto(self->from, self->channel, data,
-					   size + 1, MSG_DONTWAIT)));
-	free(data);
-	EXPECT_EQ(EACCES, err_of(send_cmsg(&link, "x", SOL_SOCKET, SCM_RIGHTS,
-					   &fd, sizeof(fd))));
-	rule(_metadata, "MyA", "MyB", "w");
-	while (!try_sendto(self->from, self->channel, "x"))
-		;
-	EXPECT_EQ(EAGAIN, errno);
-	rule(_metadata, "MyA", "MyB", "-");
-	EXPECT_EQ(EACCES, try_sendto(self->from, self->channel, "x"));
-}
-
-TEST_F(dgram, association)
-{
-	__u32 own;
-	int fd;
-
-	fd = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
-	own = my_channel(_metadata, fd);
-	EXPECT_EQ(EACCES, err_of(my_connect(self->from, self->channel)));
-	/* Nor that it is associated with another one */
-	rule(_metadata, "MyB", "MyA", "w");
-	ASSERT_EQ(0, my_connect(self->to, own));
-	EXPECT_EQ(EACCES, err_of(my_connect(self->from, self->channel)));
-	ASSERT_EQ(0, my_dissolve(self->to));
-	rule(_metadata, "MyB", "MyA", "-");
-	EXPECT_EQ(EDESTADDRREQ, try_send(self->from));
-
-	/* What it was associated with it stays. */
-	ASSERT_EQ(0, my_connect(self->from, own));
-	EXPECT_EQ(EACCES, err_of(my_connect(self->from, self->channel)));
-	expect_send(_metadata, self->from, "own");
-	expect_recv(_metadata, fd, "own");
-
-	rule(_metadata, "MyA", "MyB", "w");
-	ASSERT_EQ(0, my_connect(self->from, self->channel));
-	expect_send(_metadata, self->from, "1");
-	/* The rules of now hold, not those of then. */
-	rule(_metadata, "MyA", "MyB", "-");
-	EXPECT_EQ(EACCES, try_send(self->from));
-	rule(_metadata, "MyA", "MyB", "w");
-	expect_send(_metadata, self->from, "2");
-	expect_recv(_metadata, self->to, "1");
-	expect_recv(_metadata, self->to, "2");
-	expect_nothing(_metadata, self->to);
-}
-
-/* Send one message and wait for room; exits with the errno */
-static pid_t fork_sender(struct __test_metadata *_metadata, const char *label,
-			 __u32 channel)
-{
-	pid_t pid = my_fork(_metadata);
-	int fd;
-
-	if (pid) {
-		EXPECT_TRUE(wait_asleep(pid));
-		return pid;
-	}
-	become(_metadata, label);
-	fd = my_socket(_metadata);
-	/* Or its parent could not look after it. */
-	become(_metadata, "MyA");
-	_exit(err_of(my_sendto(fd, channel, "last", 4, 0)));
-}
-
-/*
- * The rules are looked at after a sender has waited, too, and the wake-up goes
- * to the next one then.
- */
-TEST_F(dgram, send_that_waits)
-{
-	int len, last = 0;
-	pid_t pid[2];
-	char buf[8];
-
-	rule(_metadata, "MyA", "MyB", "w");
-	rule(_metadata, "MyC", "MyB", "w");
-	while (!try_sendto(self->from, self->channel, "x"))
-		;
-	pid[0] = fork_sender(_metadata, "MyA", self->channel);
-	pid[1] = fork_sender(_metadata, "MyC", self->channel);
-	rule(_metadata, "MyA", "MyB", "-");
-
-	expect_recv(_metadata, self->to, "x");
-	EXPECT_EQ(EACCES, my_wait(pid[0]));
-	EXPECT_EQ(0, my_wait(pid[1]));
-	while ((len = recv(self->to, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
-		last += len == 4;
-	EXPECT_EQ(1, last);
-	expect_nothing(_metadata, self->to);
-}
-
-/* Labels of data */
-
-TEST_F(any, passsec)
-{
-	int fd = self->link.fd[0], val;
-
-	for (val = 1; val >= 0; val--) {
-		set_int_opt(_metadata, fd, SO_PASSSEC, val);
-		EXPECT_EQ(val, get_int_opt(_metadata, fd, SO_PASSSEC));
-		EXPECT_EQ(0, get_int_opt(_metadata, fd, SO_PASSCRED));
-	}
-}
-
-static void link_expect_label(struct __test_metadata *_metadata,
-			      struct link *link, const char *text,
-			      const char *label)
-{
-	link_expect_send(_metadata, link, 0, text);
-	expect_label(_metadata, link->fd[1], text, label);
-}
-
-/* The fixture's sockets have the label of the program. */
-TEST_F(any, label)
-{
-	relabel(_metadata, self->link.fd[0], "MyA");
-	rule(_metadata, "MyA", "_", "w");
-	link_expect_label(_metadata, &self->link, "1", NULL);
-
-	set_int_opt(_metadata, self->link.fd[1], SO_PASSSEC, 1);
-	link_expect_label(_metadata, &self->link, "2", "MyA");
-	/* The socket has a label, and not who uses it. */
-	become(_metadata, "MyC");
-	link_expect_label(_metadata, &self->link, "3", "MyA");
-	become(_metadata, "_");
-
-	set_int_opt(_metadata, self->link.fd[1], SO_PASSCRED, 1);
-	link_expect_label(_metadata, &self->link, "4", "MyA");
-	set_int_opt(_metadata, self->link.fd[1], SO_PASSSEC, 0);
-	link_expect_label(_metadata, &self->link, "5", NULL);
-
-	/* What was sent when nobody asked for the label has none. */
-	set_int_opt(_metadata, self->link.fd[1], SO_PASSCRED, 0);
-	link_expect_send(_metadata, &self->link, 0, "6");
-	set_int_opt(_metadata, self->link.fd[1], SO_PASSSEC, 1);
-	expect_label(_metadata, self->link.fd[1], "6", NULL);
-}
-
-/* What a sender says of itself changes nothing. */
-TEST_F(any, label_with_named_credentials)
-{
-	struct ucred cred = { getpid(), getuid(), getgid() };
-	struct iovec iov = { "x", 1 };
-	union {
-		char buf[CMSG_SPACE(sizeof(cred))];
-		struct cmsghdr align;
-	} control = {};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.buf,
-		.msg_controllen = sizeof(control.buf),
-	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_CREDENTIALS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(cred));
-	memcpy(CMSG_DATA(cmsg), &cred, sizeof(cred));
-
-	relabel(_metadata, self->link.fd[0], "MyA");
-	rule(_metadata, "MyA", "_", "w");
-	set_int_opt(_metadata, self->link.fd[1], SO_PASSSEC, 1);
-	ASSERT_EQ(1, sendmsg(self->link.fd[0],
-			     link_address(&self->link, 0, &msg), 0));
-	expect_label(_metadata, self->link.fd[1], "x", "MyA");
-}
-
 /* Until accept() nobody knows who will ask: so the label is kept. */
 TEST_F(type, label_before_accept)
 {
@@ -509,8 +231,7 @@ TEST_F(type, label_before_accept)
 	__u32 channel;
 
 	for (early = 0; early < 2; early++) {
-		become(_metadata, "MyA");
-		listener = my_listener(_metadata, 1, &channel);
+		listener = listener_of(_metadata, "MyA", 1, &channel);
 		if (early)
 			set_int_opt(_metadata, listener, SO_PASSSEC, 1);
 		client = my_client(_metadata, channel);
@@ -523,6 +244,188 @@ TEST_F(type, label_before_accept)
 	}
 }
 
+/* Messages */
+
+/* fd[0] has the label A and no channel, fd[1] B. */
+FIXTURE(dgram)
+{
+	struct link link;
+	int *fd;
+	__u32 channel;
+};
+
+FIXTURE_SETUP(dgram)
+{
+	my_type = SOCK_DGRAM;
+	rules(_metadata, "-");
+	become(_metadata, "MyB");
+	self->fd = self->link.fd;
+	self->fd[1] = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
+	self->channel = my_channel(_metadata, self->fd[1]);
+	self->link.name[1] = my_addr(self->channel);
+	self->link.made = BY_ADDRESS;
+	become(_metadata, "MyA");
+	self->fd[0] = my_socket(_metadata);
+}
+
+FIXTURE_TEARDOWN(dgram)
+{
+	link_destroy(&self->link);
+}
+
+TEST_F(dgram, send)
+{
+	rule(_metadata, "MyB", "MyA", "w"); /* which is the other direction */
+	EXPECT_EQ(EACCES, link_try_send(&self->link, 0));
+	expect_nothing(_metadata, self->fd[1]);
+	EXPECT_EQ(0, poll_now(self->fd[0]) & (POLLERR | POLLHUP));
+
+	rule(_metadata, "MyA", "MyB", "w");
+	link_expect_send(_metadata, &self->link, 0, "2");
+	rule(_metadata, "MyA", "MyB", "-");
+	EXPECT_EQ(EACCES, link_try_send(&self->link, 0));
+	expect_recv(_metadata, self->fd[1], "2");
+	expect_nothing(_metadata, self->fd[1]);
+}
+
+/* Who is denied learns nothing else of the receiver: not that there is no room,
+ * how large its buffer is, or that it takes no files.
+ */
+TEST_F(dgram, denied_learns_nothing)
+{
+	size_t size = get_int_opt(_metadata, self->fd[1], SO_RCVBUF) + 1;
+	struct link *link = &self->link;
+	char *data = calloc(1, size);
+	int fd = 0;
+
+	ASSERT_NE(NULL, data);
+	EXPECT_EQ(EACCES, err_of(link_send(link, 0, data, size, MSG_DONTWAIT)));
+	free(data);
+	EXPECT_EQ(EACCES, err_of(send_cmsg(link, "x", SOL_SOCKET, SCM_RIGHTS,
+					   &fd, sizeof(fd))));
+	rule(_metadata, "MyA", "MyB", "w");
+	link_fill(_metadata, link, 0, 1);
+	rule(_metadata, "MyA", "MyB", "-");
+	EXPECT_EQ(EACCES, link_try_send(link, 0));
+}
+
+TEST_F(dgram, association)
+{
+	int fd = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
+	__u32 own = my_channel(_metadata, fd);
+	int *pair = self->fd;
+
+	EXPECT_EQ(EACCES, err_of(my_connect(pair[0], self->channel)));
+	/* Nor that it is associated with another one */
+	rule(_metadata, "MyB", "MyA", "w");
+	ASSERT_EQ(0, my_connect(pair[1], own));
+	EXPECT_EQ(EACCES, err_of(my_connect(pair[0], self->channel)));
+	ASSERT_EQ(0, my_dissolve(pair[1]));
+	rule(_metadata, "MyB", "MyA", "-");
+	EXPECT_EQ(EDESTADDRREQ, try_send(pair[0]));
+
+	/* What it was associated with it stays. */
+	ASSERT_EQ(0, my_connect(pair[0], own));
+	EXPECT_EQ(EACCES, err_of(my_connect(pair[0], self->channel)));
+	expect_send(_metadata, pair[0], "own");
+	expect_recv(_metadata, fd, "own");
+
+	rule(_metadata, "MyA", "MyB", "w");
+	ASSERT_EQ(0, my_connect(pair[0], self->channel));
+	expect_send(_metadata, pair[0], "1");
+	/* The rules of now hold, not those of then. */
+	rule(_metadata, "MyA", "MyB", "-");
+	EXPECT_EQ(EACCES, try_send(pair[0]));
+	rule(_metadata, "MyA", "MyB", "w");
+	expect_send(_metadata, pair[0], "2");
+	expect_recv(_metadata, pair[1], "1");
+	expect_recv(_metadata, pair[1], "2");
+	expect_nothing(_metadata, pair[1]);
+}
+
+/*
+ * The rules are looked at after a sender has waited, too, and the wake-up goes
+ * to the next one then.
+ */
+TEST_F(dgram, send_that_waits)
+{
+	struct link *link = &self->link;
+	int len, last = 0, i;
+	pid_t pid[2];
+	char buf[8];
+
+	rule(_metadata, "MyA", "MyB", "w");
+	rule(_metadata, "MyC", "MyB", "w");
+	link_fill(_metadata, link, 0, 1);
+	for (i = 0; i < 2; i++) {
+		/* The label of the child would hide its state from the test. */
+		become(_metadata, i ? "MyC" : "MyA");
+		link->fd[0] = my_socket(_metadata);
+		become(_metadata, "MyA");
+		pid[i] = my_fork(_metadata);
+		if (!pid[i])
+			_exit(err_of(link_send(link, 0, "last", 4, 0)));
+		ASSERT_TRUE(wait_asleep(pid[i]));
+	}
+	rule(_metadata, "MyA", "MyB", "-");
+
+	EXPECT_EQ(1, recv(link->fd[1], buf, sizeof(buf), MSG_DONTWAIT));
+	EXPECT_EQ(EACCES, my_wait(pid[0]));
+	EXPECT_EQ(0, my_wait(pid[1]));
+	while ((len = recv(link->fd[1], buf, sizeof(buf), MSG_DONTWAIT)) > 0)
+		last += len == 4;
+	EXPECT_EQ(1, last);
+	expect_nothing(_metadata, link->fd[1]);
+}
+
+/* Labels of data. The fixture's sockets have the label of the program. */
+
+static void link_expect_label(struct __test_metadata *_metadata,
+			      struct link *link, const char *text,
+			      const char *label)
+{
+	link_expect_send(_metadata, link, 0, text);
+	expect_label(_metadata, link->fd[1], text, label);
+}
+
+TEST_F(any, label)
+{
+	struct ucred cred = { getpid(), getuid(), getgid() };
+	struct link *link = &self->link;
+	int fd = link->fd[1], i;
+
+	for (i = 0; i < 2 && variant->made == BY_PAIR; i++)
+		expect_peersec(_metadata, link->fd[i], "_");
+	relabel(_metadata, link->fd[0], "MyA");
+	rule(_metadata, "MyA", "_", "w");
+	link_expect_label(_metadata, link, "1", NULL);
+
+	set_int_opt(_metadata, fd, SO_PASSSEC, 1);
+	EXPECT_EQ(1, get_int_opt(_metadata, fd, SO_PASSSEC));
+	EXPECT_EQ(0, get_int_opt(_metadata, fd, SO_PASSCRED));
+	link_expect_label(_metadata, link, "2", "MyA");
+	/* The socket has a label, and not who uses it, */
+	become(_metadata, "MyC");
+	link_expect_label(_metadata, link, "3", "MyA");
+	become(_metadata, "_");
+	/* whatever a sender says of itself. */
+	EXPECT_EQ(1, send_cmsg(link, "4", SOL_SOCKET, SCM_CREDENTIALS, &cred,
+			       sizeof(cred)));
+	expect_label(_metadata, fd, "4", "MyA");
+
+	set_int_opt(_metadata, fd, SO_PASSCRED, 1);
+	link_expect_label(_metadata, link, "5", "MyA");
+	set_int_opt(_metadata, fd, SO_PASSSEC, 0);
+	EXPECT_EQ(0, get_int_opt(_metadata, fd, SO_PASSSEC));
+	link_expect_label(_metadata, link, "6", NULL);
+
+	/* What was sent when nobody asked for the label has none. */
+	set_int_opt(_metadata, fd, SO_PASSCRED, 0);
+	link_expect_send(_metadata, link, 0, "7");
+	set_int_opt(_metadata, fd, SO_PASSSEC, 1);
+	expect_label(_metadata, fd, "7", NULL);
+}
+
 /* A read does not join what has different labels, if it tells them. */
 TEST(stream_labels_are_not_joined)
 {
@@ -531,6 +434,7 @@ TEST(stream_labels_are_not_joined)
 	become(_metadata, "MyA");
 	for (passsec = 0; passsec < 2; passsec++) {
 		my_socketpair(_metadata, fd);
+		expect_peersec(_metadata, fd[0], "MyA");
 		set_int_opt(_metadata, fd[1], SO_PASSSEC, passsec);
 		expect_send(_metadata, fd[0], "a");
 		relabel(_metadata, fd[0], "MyC");

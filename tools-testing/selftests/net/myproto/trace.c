@@ -12,114 +12,6 @@
 #define SENT		7	/* by the server, which is on the channel */
 #define RECEIVED	13
 
-static char trace[65536];
-
-FIXTURE(trace) {};
-
-FIXTURE_VARIANT(trace)
-{
-	const char *event;
-	const char *fields[3];
-};
-
-FIXTURE_VARIANT_ADD(trace, create)
-{
-	.event = "myproto_create",
-	/* It has none yet. */
-	.fields = { "channel=0" },
-};
-
-FIXTURE_VARIANT_ADD(trace, socketpair)
-{
-	.event = "myproto_socketpair",
-	.fields = { "channel=0" },
-};
-
-FIXTURE_VARIANT_ADD(trace, bind)
-{
-	.event = "myproto_bind",
-	.fields = { "type=SOCK_DGRAM", "addr=4242", "ret=0" },
-};
-
-FIXTURE_VARIANT_ADD(trace, listen)
-{
-	.event = "myproto_listen",
-	.fields = { "channel=4242", "backlog=7", "ret=0" },
-};
-
-FIXTURE_VARIANT_ADD(trace, connect)
-{
-	.event = "myproto_connect",
-	.fields = { "addr=4242", "peer=4242", "ret=0" },
-};
-
-FIXTURE_VARIANT_ADD(trace, connect_refused)
-{
-	.event = "myproto_connect",
-	.fields = { "addr=4243", "peer_cookie=0", "ret=-111" },
-};
-
-FIXTURE_VARIANT_ADD(trace, accept)
-{
-	.event = "myproto_accept",
-	.fields = { "channel=4242", "peer=4243", "ret=0" },
-};
-
-FIXTURE_VARIANT_ADD(trace, shutdown)
-{
-	.event = "myproto_shutdown",
-	.fields = { "channel=4242", "how=2", "ret=0" },
-};
-
-FIXTURE_VARIANT_ADD(trace, release)
-{
-	.event = "myproto_release",
-	.fields = { "type=SOCK_STREAM", "channel=4242", "peer=4243" },
-};
-
-FIXTURE_VARIANT_ADD(trace, sendmsg)
-{
-	.event = "myproto_sendmsg",
-	.fields = { "channel=4242", "len=7", "ret=7" },
-};
-
-FIXTURE_VARIANT_ADD(trace, recvmsg)
-{
-	.event = "myproto_recvmsg",
-	.fields = { "channel=4242", "len=13", "ret=13" },
-};
-
-FIXTURE_VARIANT_ADD(trace, drop_filtered)
-{
-	.event = "myproto_drop",
-	.fields = { "from=4243", "len=11", "reason=SOCKET_FILTER" },
-};
-
-FIXTURE_VARIANT_ADD(trace, drop_faulted)
-{
-	.event = "myproto_drop",
-	.fields = { "from=4243", "len=12", "reason=SKB_UCOPY_FAULT" },
-};
-
-FIXTURE_VARIANT_ADD(trace, drop_empty_message)
-{
-	.event = "myproto_drop",
-	.fields = { "channel=4242", "len=0", "reason=SOCKET_CLOSE" },
-};
-
-/* The 13 bytes are in the socket, the others in an skb. */
-FIXTURE_VARIANT_ADD(trace, drop_stream)
-{
-	.event = "myproto_drop",
-	.fields = { "from=4243", "len=9013", "reason=SOCKET_CLOSE" },
-};
-
-FIXTURE_VARIANT_ADD(trace, drop_unaccepted)
-{
-	.event = "myproto_drop",
-	.fields = { "channel=4242", "len=9000", "reason=SOCKET_UNACCEPTED" },
-};
-
 /* What getsockopt() says of the sockets of the first connection, ... */
 static __u64 listener_cookie, client_cookie, server_cookie, netns_cookie;
 
@@ -214,12 +106,16 @@ static void drop_streams(void)
 	close(client);
 }
 
+static char trace[65536];
+static char *lines[512];
+static int count;
+
 /* Record the events of this process alone: what others do is left out. Returns
  * what went wrong, or NULL.
  */
 static const char *record(void)
 {
-	char pid[16];
+	char pid[16], *line;
 
 	snprintf(pid, sizeof(pid), "%d", getpid());
 	if (tracefs_write("set_event_pid", pid))
@@ -237,15 +133,12 @@ static const char *record(void)
 		return "events cannot be disabled";
 	if (!tracefs_trace(trace, sizeof(trace)))
 		return "trace cannot be read, or is too long";
+	for (line = strtok(trace, "\n"); line; line = strtok(NULL, "\n")) {
+		if (count == ARRAY_SIZE(lines))
+			return "trace has too many lines";
+		lines[count++] = line;
+	}
 	return NULL;
-}
-
-FIXTURE_SETUP(trace)
-{
-}
-
-FIXTURE_TEARDOWN(trace)
-{
 }
 
 /* Whether @line has @field, and not just as a part of another one */
@@ -262,102 +155,116 @@ static bool has_field(const char *line, const char *field)
 	return false;
 }
 
-/* The next line of the trace that is an event of the family. Changing the text
- * is harmless: each test is a process.
+/* How many of the first @n lines are of @event, with the fields @a, @b and @c
+ * or those of them that are there
  */
-static char *next_event(char *from)
+static int count_lines(int n, const char *event, const char *a, const char *b,
+		       const char *c)
 {
-	char *line;
+	char name[64];
+	int found = 0;
 
-	while ((line = strtok(from, "\n"))) {
-		if (strstr(line, " myproto_"))
-			return line;
-		from = NULL;
-	}
-	return NULL;
+	snprintf(name, sizeof(name), " myproto_%s: ", event);
+	while (n--)
+		found += strstr(lines[n], name) &&
+			 (!a || has_field(lines[n], a)) &&
+			 (!b || has_field(lines[n], b)) &&
+			 (!c || has_field(lines[n], c));
+	return found;
 }
 
-TEST_F(trace, event)
+/* The word that comes after @name in @line */
+static const char *word(const char *line, const char *name)
 {
-	bool seen = false, match;
-	char name[64];
-	char *line;
+	const char *p = strstr(line, name);
+
+	if (!p)
+		return "";
+	p += strlen(name);
+	return strndup(p, strcspn(p, " "));
+}
+
+/* A field with a number */
+static const char *number(const char *name, __u64 val)
+{
+	char *text = NULL;
+
+	if (asprintf(&text, "%s=%llu", name, val) < 0)
+		abort();
+	return text;
+}
+
+TEST(events)
+{
+	static const char * const events[][4] = {
+		/* It has no channel yet. */
+		{ "create", "channel=0" },
+		{ "socketpair", "channel=0" },
+		{ "bind", "type=SOCK_DGRAM", "addr=4242", "ret=0" },
+		{ "listen", "channel=4242", "backlog=7", "ret=0" },
+		{ "connect", "addr=4242", "peer=4242", "ret=0" },
+		{ "connect", "addr=4243", "peer_cookie=0", "ret=-111" },
+		{ "accept", "channel=4242", "peer=4243", "ret=0" },
+		{ "shutdown", "channel=4242", "how=2", "ret=0" },
+		{ "release", "type=SOCK_STREAM", "channel=4242", "peer=4243" },
+		{ "sendmsg", "channel=4242", "len=7", "ret=7" },
+		{ "recvmsg", "channel=4242", "len=13", "ret=13" },
+		{ "drop", "from=4243", "len=11", "reason=SOCKET_FILTER" },
+		{ "drop", "from=4243", "len=12", "reason=SKB_UCOPY_FAULT" },
+		{ "drop", "channel=4242", "len=0", "reason=SOCKET_CLOSE" },
+		/* 13 of these bytes are in the socket, the others in an skb. */
+		{ "drop", "from=4243", "len=9013", "reason=SOCKET_CLOSE" },
+		{ "drop", "channel=4242", "len=9000",
+		  "reason=SOCKET_UNACCEPTED" },
+	};
+	const char * const *e;
 	size_t i;
 
-	snprintf(name, sizeof(name), " %s:", variant->event);
-	for (line = next_event(trace); line; line = next_event(NULL)) {
-		match = strstr(line, name);
-		for (i = 0; i < ARRAY_SIZE(variant->fields); i++)
-			if (match && variant->fields[i])
-				match = has_field(line, variant->fields[i]);
-		seen |= match;
+	for (i = 0; i < ARRAY_SIZE(events); i++) {
+		e = events[i];
+		EXPECT_LT(0, count_lines(count, e[0], e[1], e[2], e[3]))
+			TH_LOG("no %s with %s %s %s", e[0], e[1], e[2] ?: "",
+			       e[3] ?: "");
 	}
-	EXPECT_TRUE(seen)
-		TH_LOG("no %s with %s %s %s", variant->event,
-		       variant->fields[0], variant->fields[1] ?: "",
-		       variant->fields[2] ?: "");
 }
 
 /* Each event names the socket, its type and its channel, and the namespace. */
 TEST(names_socket)
 {
-	char *line, netns[64];
-	int count = 0;
+	const char *netns = number("netns_cookie", netns_cookie);
+	int i, events = 0;
 
-	snprintf(netns, sizeof(netns), "netns_cookie=%llu", netns_cookie);
-	for (line = next_event(trace); line; line = next_event(NULL)) {
-		EXPECT_TRUE(has_field(line, netns) &&
-			    strstr(line, " skaddr=") &&
-			    strstr(line, " cookie=") &&
-			    !has_field(line, "cookie=0") &&
-			    strstr(line, " type=SOCK_") &&
-			    strstr(line, " channel="))
-			TH_LOG("%s", line);
-		count++;
+	for (i = 0; i < count; i++) {
+		if (!strstr(lines[i], " myproto_"))
+			continue;
+		EXPECT_TRUE(has_field(lines[i], netns) &&
+			    strstr(lines[i], " skaddr=") &&
+			    strstr(lines[i], " cookie=") &&
+			    !has_field(lines[i], "cookie=0") &&
+			    strstr(lines[i], " type=SOCK_") &&
+			    strstr(lines[i], " channel="))
+			TH_LOG("%s", lines[i]);
+		events++;
 	}
-	EXPECT_LT(30, count);
-}
-
-/* How many lines of @event there are with three cookies, by their names */
-static int count_ends(const char *event, __u64 cookie, const char *name,
-		      __u64 other, __u64 peer)
-{
-	char text[sizeof(trace)], fields[3][64];
-	char *line;
-	int count = 0;
-
-	snprintf(fields[0], 64, "cookie=%llu", cookie);
-	snprintf(fields[1], 64, "%s=%llu", name, other);
-	snprintf(fields[2], 64, "peer_cookie=%llu", peer);
-	strcpy(text, trace);
-	for (line = next_event(text); line; line = next_event(NULL))
-		count += strstr(line, event) && has_field(line, fields[0]) &&
-			 has_field(line, fields[1]) &&
-			 has_field(line, fields[2]);
-	return count;
+	EXPECT_LT(30, events);
 }
 
 /* What makes a connection names both ends, by what getsockopt() calls them. */
 TEST(names_both_ends)
 {
-	__u64 netns = netns_cookie;
-
-	EXPECT_EQ(1, count_ends(" myproto_connect: ", client_cookie,
-				"netns_cookie", netns, server_cookie));
-	EXPECT_EQ(1, count_ends(" myproto_accept: ", listener_cookie,
-				"new_cookie", server_cookie, client_cookie));
-	EXPECT_EQ(1, count_ends(" myproto_socketpair: ", pair_cookie[0],
-				"netns_cookie", netns, pair_cookie[1]));
-	EXPECT_EQ(1, count_ends(" myproto_connect: ", dgram_cookie[0],
-				"netns_cookie", netns, dgram_cookie[1]));
-}
-
-/* The word after @name in @line, the last of which it ends */
-static char *word_after(char *line, const char *name)
-{
-	char *p = strstr(line, name);
-
-	return p ? strtok(p + strlen(name), " ") : NULL;
+	EXPECT_EQ(1, count_lines(count, "connect",
+				 number("cookie", client_cookie),
+				 number("peer_cookie", server_cookie), NULL));
+	EXPECT_EQ(1, count_lines(count, "accept",
+				 number("cookie", listener_cookie),
+				 number("new_cookie", server_cookie),
+				 number("peer_cookie", client_cookie)));
+	EXPECT_EQ(1, count_lines(count, "socketpair",
+				 number("cookie", pair_cookie[0]),
+				 number("peer_cookie", pair_cookie[1]), NULL));
+	EXPECT_EQ(1, count_lines(count, "connect",
+				 number("cookie", dgram_cookie[0]),
+				 number("peer_cookie", dgram_cookie[1]), NULL));
 }
 
 /* Each of these drops is an skb:kfree_skb too, of the same socket and for the
@@ -365,50 +272,24 @@ static char *word_after(char *line, const char *name)
  */
 TEST(kfree_skb)
 {
-	char *line, *next, *drop, *sk = NULL, *reason = NULL, *rx_sk, *why;
-	int count = 0;
+	const char *sk = NULL, *reason = NULL;
+	int i, drops = 0;
 
-	for (line = trace; line; line = next) {
-		next = strchr(line, '\n');
-		if (next)
-			*next++ = 0;
-
-		drop = strstr(line, " myproto_drop: ");
-		if (drop) {
+	for (i = 0; i < count; i++) {
+		if (strstr(lines[i], " myproto_drop: ")) {
 			/* The last had one. */
 			EXPECT_EQ(NULL, sk);
-			reason = word_after(drop, " reason=");
-			sk = word_after(drop, " skaddr=");
-			continue;
+			reason = word(lines[i], " reason=");
+			sk = word(lines[i], " skaddr=");
+		} else if (sk && strstr(lines[i], " kfree_skb: ") &&
+			   !strcmp(word(lines[i], " rx_sk="), sk)) {
+			EXPECT_STREQ(reason, word(lines[i], " reason: "));
+			sk = NULL;
+			drops++;
 		}
-		if (!sk || !strstr(line, " kfree_skb: "))
-			continue;
-
-		why = word_after(line, " reason: ");
-		rx_sk = word_after(line, " rx_sk=");
-		ASSERT_NE(NULL, why);
-		ASSERT_NE(NULL, rx_sk);
-		if (strcmp(rx_sk, sk))
-			continue;
-		EXPECT_STREQ(reason, why);
-		sk = NULL;
-		count++;
 	}
 	EXPECT_EQ(NULL, sk);
-	EXPECT_EQ(5, count);
-}
-
-/* Sockets that have been made and not released, by their cookies */
-static char *alive[32];
-
-static char **alive_find(const char *cookie)
-{
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(alive); i++)
-		if (cookie ? alive[i] && !strcmp(alive[i], cookie) : !alive[i])
-			return &alive[i];
-	return NULL;
+	EXPECT_EQ(5, drops);
 }
 
 /* Each socket is made before anything else is said of it, and released at last,
@@ -416,41 +297,25 @@ static char **alive_find(const char *cookie)
  */
 TEST(each_once)
 {
-	int made = 0, released = 0;
-	char *line, *next, *cookie;
-	char **slot;
+	const char *cookie;
+	int made, i;
 
-	for (line = trace; line; line = next) {
-		next = strchr(line, '\n');
-		if (next)
-			*next++ = 0;
+	for (i = 0; i < count; i++) {
 		/* What close() drops comes after the release. */
-		if (!strstr(line, " myproto_") ||
-		    strstr(line, " myproto_drop: "))
+		if (!strstr(lines[i], " myproto_") ||
+		    strstr(lines[i], " myproto_drop: "))
 			continue;
-
-		cookie = strstr(line, " cookie=");
+		cookie = strstr(lines[i], " cookie=");
 		ASSERT_NE(NULL, cookie);
-		cookie = strndup(cookie + 8, strcspn(cookie + 8, " "));
-		slot = alive_find(cookie);
-		if (strstr(line, " myproto_create: ")) {
-			ASSERT_EQ(NULL, slot)
-				TH_LOG("%s is made twice", cookie);
-			slot = alive_find(NULL);
-			ASSERT_NE(NULL, slot);
-			*slot = cookie;
-			made++;
-			continue;
-		}
-		ASSERT_NE(NULL, slot)
-			TH_LOG("%s has not been made: %s", cookie, line);
-		if (strstr(line, " myproto_release: ")) {
-			*slot = NULL;
-			released++;
-		}
+		cookie = strndup(cookie + 1, strcspn(cookie + 1, " "));
+		EXPECT_EQ(1, count_lines(i + 1, "create", cookie, NULL, NULL))
+			TH_LOG("%s", lines[i]);
+		EXPECT_EQ(0, count_lines(i, "release", cookie, NULL, NULL))
+			TH_LOG("%s", lines[i]);
 	}
+	made = count_lines(count, "create", NULL, NULL, NULL);
 	EXPECT_LT(0, made);
-	EXPECT_EQ(made, released);
+	EXPECT_EQ(made, count_lines(count, "release", NULL, NULL, NULL));
 }
 
 int main(int argc, char **argv)

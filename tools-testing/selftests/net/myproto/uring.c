@@ -7,63 +7,51 @@
 #include <linux/sockios.h>
 
 #include "cmsg.h"
-#include "link.h"
 #include "ring.h"
+#include "type.h"
 
 #ifndef SO_PASSRIGHTS
 #define SO_PASSRIGHTS	83
 #endif
 
-/* A send from end 0 of @link, to the other end */
-static struct io_uring_sqe make_send(struct link *link, const void *buf,
-				     unsigned int len)
-{
-	struct io_uring_sqe sqe = make_sqe(IORING_OP_SEND, link->fd[0], buf,
-					   len);
-
-	if (link->made == BY_ADDRESS) {
-		sqe.addr2 = (uintptr_t)&link->name[1];
-		sqe.addr_len = sizeof(link->name[1]);
-	}
-	sqe.msg_flags = MSG_NOSIGNAL;
-	return sqe;
-}
+#define BUF_LEN		64
+#define BUF_COUNT	8
+#define BUF_GROUP	1
 
 FIXTURE(uring)
 {
 	struct ring ring;
 	struct link link;
+	struct io_uring_sqe recv;	/* by end 1, to buf */
+	char buf[8];
 };
 
 FIXTURE_VARIANT(uring)
 {
 	int type;
-	enum made made;
 };
 
 FIXTURE_VARIANT_ADD(uring, stream)
 {
 	.type = SOCK_STREAM,
-	.made = BY_CONNECT,
 };
 
 FIXTURE_VARIANT_ADD(uring, seqpacket)
 {
 	.type = SOCK_SEQPACKET,
-	.made = BY_CONNECT,
 };
 
-FIXTURE_VARIANT_ADD(uring, dgram_connected)
+FIXTURE_VARIANT_ADD(uring, dgram)
 {
 	.type = SOCK_DGRAM,
-	.made = BY_CONNECT,
 };
 
 FIXTURE_SETUP(uring)
 {
 	self->ring.fd = -1;
-	link_make(_metadata, &self->link, variant->type, variant->made);
+	link_make(_metadata, &self->link, variant->type, BY_CONNECT);
 	ring_init(_metadata, &self->ring);
+	self->recv = make_sqe(IORING_OP_RECV, self->link.fd[1], self->buf, 3);
 }
 
 FIXTURE_TEARDOWN(uring)
@@ -72,29 +60,92 @@ FIXTURE_TEARDOWN(uring)
 	link_destroy(&self->link);
 }
 
-TEST_F(uring, send_and_recv)
+/* A send from end 0 of @link, to the other end */
+static struct io_uring_sqe make_send(struct link *link, const void *buf,
+				     unsigned int len)
 {
-	struct link *link = &self->link;
-	struct io_uring_sqe sqe = make_send(link, "abc", 3);
-	char buf[8] = "";
+	struct io_uring_sqe sqe = make_sqe(IORING_OP_SEND, link->fd[0], buf,
+					   len);
 
-	EXPECT_EQ(3, run(_metadata, &self->ring, &sqe));
-	sqe = make_sqe(IORING_OP_RECV, link->fd[1], buf, sizeof(buf));
-	EXPECT_EQ(3, run(_metadata, &self->ring, &sqe));
-	EXPECT_STREQ("abc", buf);
+	sqe.msg_flags = MSG_NOSIGNAL;
+	return sqe;
 }
 
-TEST_F(uring, read_and_write)
+/* Submit and wait */
+static int run_op(struct __test_metadata *_metadata, struct ring *ring, int op,
+		  int fd, const void *addr, unsigned int len)
 {
-	struct link *link = &self->link;
-	struct io_uring_sqe sqe;
-	char buf[8] = "";
+	struct io_uring_sqe sqe = make_sqe(op, fd, addr, len);
 
-	sqe = make_sqe(IORING_OP_WRITE, link->fd[0], "abc", 3);
-	EXPECT_EQ(3, run(_metadata, &self->ring, &sqe));
-	sqe = make_sqe(IORING_OP_READ, link->fd[1], buf, sizeof(buf));
-	EXPECT_EQ(3, run(_metadata, &self->ring, &sqe));
-	EXPECT_STREQ("abc", buf);
+	return run(_metadata, ring, &sqe);
+}
+
+/* A request that waits: this thread does not. */
+static void submit_waits(struct __test_metadata *_metadata, struct ring *ring,
+			 const struct io_uring_sqe *sqe)
+{
+	submit(_metadata, ring, sqe);
+	EXPECT_TRUE(still_waits(ring));
+}
+
+/* The flags of the next completion, whose result is @res */
+static unsigned int expect_cqe(struct __test_metadata *_metadata,
+			       struct ring *ring, int res)
+{
+	struct io_uring_cqe cqe;
+
+	wait_cqe(_metadata, ring, &cqe);
+	EXPECT_EQ(res, cqe.res);
+	return cqe.flags;
+}
+
+TEST_F(uring, send_and_recv)
+{
+	static const int ops[][2] = {
+		{ IORING_OP_SEND, IORING_OP_RECV },
+		{ IORING_OP_WRITE, IORING_OP_READ },
+	};
+	struct ring *ring = &self->ring;
+	int *fd = self->link.fd, i;
+
+	for (i = 0; i < 2; i++) {
+		memset(self->buf, 0, sizeof(self->buf));
+		EXPECT_EQ(3, run_op(_metadata, ring, ops[i][0], fd[0], "abc",
+				    3));
+		EXPECT_EQ(3, run_op(_metadata, ring, ops[i][1], fd[1],
+				    self->buf, sizeof(self->buf)));
+		EXPECT_STREQ("abc", self->buf);
+	}
+	EXPECT_EQ(-EOPNOTSUPP, run_op(_metadata, ring, IORING_OP_SEND_ZC,
+				      fd[0], "x", 1));
+	EXPECT_EQ(EAGAIN, try_recv(fd[1]));
+}
+
+TEST_F(uring, sendmsg_and_recvmsg)
+{
+	struct iovec out[] = { { "ab", 2 }, { "cdef", 4 } };
+	char head[4] = "", tail[8] = "";
+	struct iovec in[] = { { head, 3 }, { tail, 7 } };
+	struct msghdr to = { .msg_iov = out, .msg_iovlen = 2 };
+	struct sockaddr_my name = {};
+	struct msghdr from = {
+		.msg_iov = in,
+		.msg_iovlen = 2,
+		.msg_name = &name,
+		.msg_namelen = sizeof(name),
+	};
+	bool named = variant->type != SOCK_STREAM;
+	int *fd = self->link.fd;
+
+	EXPECT_EQ(6, run_op(_metadata, &self->ring, IORING_OP_SENDMSG, fd[0],
+			    &to, 1));
+	EXPECT_EQ(6, run_op(_metadata, &self->ring, IORING_OP_RECVMSG, fd[1],
+			    &from, 1));
+	EXPECT_STREQ("abc", head);
+	EXPECT_STREQ("def", tail);
+	EXPECT_EQ(named ? sizeof(name) : 0, from.msg_namelen);
+	if (named)
+		EXPECT_EQ(my_channel(_metadata, fd[0]), name.smy_channel);
 }
 
 /* Receive all that there is, and tell how many descriptors came with it. */
@@ -142,8 +193,7 @@ TEST_F(uring, descriptors_after_waiting_for_room)
 	set_int_opt(_metadata, link->fd[1], SO_PASSRIGHTS, 1);
 	link_fill(_metadata, link, 0, 4096);
 	sqe = make_sqe(IORING_OP_SENDMSG, link->fd[0], &msg, 1);
-	submit(_metadata, &self->ring, &sqe);
-	EXPECT_TRUE(still_waits(&self->ring));
+	submit_waits(_metadata, &self->ring, &sqe);
 
 	/* It may come in the middle of that, or behind it. */
 	times = drain_descriptors(link->fd[1]);
@@ -154,139 +204,66 @@ TEST_F(uring, descriptors_after_waiting_for_room)
 	EXPECT_EQ(POLLHUP, poll_for(end[0], POLLIN, WAIT_MS));
 }
 
-TEST_F(uring, sendmsg_and_recvmsg)
-{
-	struct iovec out[] = {
-		{ .iov_base = "ab", .iov_len = 2 },
-		{ .iov_base = "cdef", .iov_len = 4 },
-	};
-	struct link *link = &self->link;
-	char head[4] = "", tail[8] = "";
-	struct iovec in[] = {
-		{ .iov_base = head, .iov_len = 3 },
-		{ .iov_base = tail, .iov_len = 7 },
-	};
-	struct msghdr to = { .msg_iov = out, .msg_iovlen = 2 };
-	struct sockaddr_my name = {};
-	struct msghdr from = {
-		.msg_iov = in,
-		.msg_iovlen = 2,
-		.msg_name = &name,
-		.msg_namelen = sizeof(name),
-	};
-	struct io_uring_sqe sqe;
-
-	sqe = make_sqe(IORING_OP_SENDMSG, link->fd[0], &to, 1);
-	EXPECT_EQ(6, run(_metadata, &self->ring, &sqe));
-	sqe = make_sqe(IORING_OP_RECVMSG, link->fd[1], &from, 1);
-	EXPECT_EQ(6, run(_metadata, &self->ring, &sqe));
-	EXPECT_STREQ("abc", head);
-	EXPECT_STREQ("def", tail);
-	if (variant->type == SOCK_STREAM) {
-		EXPECT_EQ(0U, from.msg_namelen);
-	} else {
-		EXPECT_EQ(sizeof(name), from.msg_namelen);
-		EXPECT_EQ(my_channel(_metadata, link->fd[0]),
-			  name.smy_channel);
-	}
-}
-
-/* There is nothing to receive: the request waits, this thread does not. */
 TEST_F(uring, recv_waits)
 {
+	struct ring *ring = &self->ring;
 	struct link *link = &self->link;
-	struct io_uring_sqe sqe;
-	char buf[8] = "";
-
-	sqe = make_sqe(IORING_OP_RECV, link->fd[1], buf, sizeof(buf));
-	submit(_metadata, &self->ring, &sqe);
-	EXPECT_TRUE(still_waits(&self->ring));
-	link_expect_send(_metadata, link, 0, "abc");
-	EXPECT_EQ(3, wait_result(_metadata, &self->ring));
-	EXPECT_STREQ("abc", buf);
-}
-
-TEST_F(uring, recvs_wait_in_order)
-{
-	struct link *link = &self->link;
-	struct io_uring_sqe sqe;
+	struct io_uring_sqe sqe = self->recv;
+	struct io_uring_cqe cqe;
 	char buf[3][4] = {};
 	int i;
 
+	sqe.msg_flags = MSG_DONTWAIT;
+	EXPECT_EQ(-EAGAIN, run(_metadata, ring, &sqe));
+
+	self->recv.user_data = 1;
+	submit_waits(_metadata, ring, &self->recv);
+	sqe = make_sqe(IORING_OP_ASYNC_CANCEL, -1, (void *)1, 0);
+	submit(_metadata, ring, &sqe);
+	for (i = 0; i < 2; i++) {
+		wait_cqe(_metadata, ring, &cqe);
+		EXPECT_EQ(cqe.user_data ? -ECANCELED : 0, cqe.res);
+	}
+
+	submit_waits(_metadata, ring, &self->recv);
+	link_expect_send(_metadata, link, 0, "abc");
+	EXPECT_FALSE(expect_cqe(_metadata, ring, 3) &
+		     IORING_CQE_F_SOCK_NONEMPTY);
+	EXPECT_STREQ("abc", self->buf);
+
 	for (i = 0; i < 3; i++) {
 		sqe = make_sqe(IORING_OP_RECV, link->fd[1], buf[i], 3);
-		submit(_metadata, &self->ring, &sqe);
+		submit_waits(_metadata, ring, &sqe);
 	}
-	EXPECT_TRUE(still_waits(&self->ring));
 	for (i = 0; i < 3; i++)
 		link_expect_send(_metadata, link, 0, "abc");
 	for (i = 0; i < 3; i++)
-		EXPECT_EQ(3, wait_result(_metadata, &self->ring));
+		EXPECT_EQ(3, wait_result(_metadata, ring));
 	for (i = 0; i < 3; i++)
 		EXPECT_STREQ("abc", buf[i]);
+
+	submit_waits(_metadata, ring, &self->recv);
+	EXPECT_EQ(0, run_op(_metadata, ring, IORING_OP_SHUTDOWN, link->fd[1],
+			    NULL, SHUT_RD));
+	EXPECT_EQ(0, wait_result(_metadata, ring));
 }
 
-TEST_F(uring, recv_dontwait_eagain)
-{
-	struct io_uring_sqe sqe;
-	char c;
-
-	sqe = make_sqe(IORING_OP_RECV, self->link.fd[1], &c, 1);
-	sqe.msg_flags = MSG_DONTWAIT;
-	EXPECT_EQ(-EAGAIN, run(_metadata, &self->ring, &sqe));
-}
-
-TEST_F(uring, recv_ends_with_shutdown)
-{
-	struct io_uring_sqe sqe;
-	char c;
-
-	sqe = make_sqe(IORING_OP_RECV, self->link.fd[1], &c, 1);
-	submit(_metadata, &self->ring, &sqe);
-	EXPECT_TRUE(still_waits(&self->ring));
-	sqe = make_sqe(IORING_OP_SHUTDOWN, self->link.fd[1], NULL, SHUT_RD);
-	submit(_metadata, &self->ring, &sqe);
-	EXPECT_EQ(0, wait_result(_metadata, &self->ring));
-	EXPECT_EQ(0, wait_result(_metadata, &self->ring));
-}
-
-TEST_F(uring, recv_cancelled)
-{
-	struct io_uring_sqe sqe;
-	struct io_uring_cqe cqe;
-	int i;
-	char c;
-
-	sqe = make_sqe(IORING_OP_RECV, self->link.fd[1], &c, 1);
-	sqe.user_data = 1;
-	submit(_metadata, &self->ring, &sqe);
-	EXPECT_TRUE(still_waits(&self->ring));
-	sqe = make_sqe(IORING_OP_ASYNC_CANCEL, -1, NULL, 0);
-	sqe.addr = 1;
-	sqe.user_data = 2;
-	submit(_metadata, &self->ring, &sqe);
-	for (i = 0; i < 2; i++) {
-		wait_cqe(_metadata, &self->ring, &cqe);
-		EXPECT_EQ(cqe.user_data == 1 ? -ECANCELED : 0, cqe.res);
-	}
-	link_expect_send(_metadata, &self->link, 0, "abc");
-	expect_recv(_metadata, self->link.fd[1], "abc");
-}
-
-/* There is no room */
+/* There is no room. */
 TEST_F(uring, send_waits)
 {
 	struct link *link = &self->link;
 	struct io_uring_sqe sqe = make_send(link, "x", 1);
-	char buf[1000], last = 0;
-	long end = now_ms() + WAIT_MS;
 	struct io_uring_cqe cqe = { .res = -ETIME };
+	long end = now_ms() + WAIT_MS;
+	char buf[1000], last = 0;
 	ssize_t n;
 
 	set_int_opt(_metadata, link->fd[1], SO_RCVBUF, 10000);
 	link_fill(_metadata, link, 0, 1000);
-	submit(_metadata, &self->ring, &sqe);
-	EXPECT_TRUE(still_waits(&self->ring));
+	sqe.msg_flags |= MSG_DONTWAIT;
+	EXPECT_EQ(-EAGAIN, run(_metadata, &self->ring, &sqe));
+	sqe.msg_flags &= ~MSG_DONTWAIT;
+	submit_waits(_metadata, &self->ring, &sqe);
 	/* It comes last, and what was there before are zeros. */
 	while (last != 'x' && now_ms() < end) {
 		n = recv(link->fd[1], buf, sizeof(buf), MSG_DONTWAIT);
@@ -298,65 +275,33 @@ TEST_F(uring, send_waits)
 	if (cqe.res == -ETIME)
 		wait_cqe(_metadata, &self->ring, &cqe);
 	EXPECT_EQ(1, cqe.res);
-}
 
-TEST_F(uring, send_dontwait_eagain)
-{
-	struct link *link = &self->link;
-	struct io_uring_sqe sqe = make_send(link, "x", 1);
-
-	set_int_opt(_metadata, link->fd[1], SO_RCVBUF, 10000);
+	/* The other end goes while a request waits. */
 	link_fill(_metadata, link, 0, 1000);
-	sqe.msg_flags |= MSG_DONTWAIT;
-	EXPECT_EQ(-EAGAIN, run(_metadata, &self->ring, &sqe));
-}
-
-/* The other end has gone while the request waited. */
-TEST_F(uring, waiting_send_fails)
-{
-	struct link *link = &self->link;
-	struct io_uring_sqe sqe = make_send(link, "x", 1);
-
-	set_int_opt(_metadata, link->fd[1], SO_RCVBUF, 10000);
-	link_fill(_metadata, link, 0, 1000);
-	submit(_metadata, &self->ring, &sqe);
-	EXPECT_TRUE(still_waits(&self->ring));
+	submit_waits(_metadata, &self->ring, &sqe);
 	link_close(link, 1);
 	EXPECT_EQ(variant->type == SOCK_DGRAM ? -ECONNREFUSED : -EPIPE,
 		  wait_result(_metadata, &self->ring));
 }
 
+/* With MSG_WAITALL a stream goes on while the reader makes room. */
 TEST_F(uring, large_send_and_recv)
 {
+	size_t len = 150000, done = 0;
+	char *out = malloc(1 << 20), *in = malloc(1 << 20);
 	struct link *link = &self->link;
-	size_t len = 150000;
-	char *out = malloc(len), *in = malloc(len);
 	struct io_uring_sqe sqe = make_send(link, out, len);
+	ssize_t n;
 
 	ASSERT_TRUE(out && in);
-	fill_pattern(out, len, 1);
+	fill_pattern(out, 1 << 20, 1);
 	EXPECT_EQ((int)len, run(_metadata, &self->ring, &sqe));
 	sqe = make_sqe(IORING_OP_RECV, link->fd[1], in, len);
 	sqe.msg_flags = MSG_WAITALL;
 	EXPECT_EQ((int)len, run(_metadata, &self->ring, &sqe));
 	EXPECT_EQ(0, memcmp(in, out, len));
-	free(in);
-	free(out);
-}
 
-/* On a stream this goes on while the reader makes room. */
-TEST_F(uring, send_waitall)
-{
-	struct link *link = &self->link;
-	size_t len = 1 << 20, done = 0;
-	char *out = malloc(len), *in = malloc(len);
-	struct io_uring_sqe sqe;
-	ssize_t n;
-
-	if (variant->type != SOCK_STREAM)
-		len = 1000;
-	ASSERT_TRUE(out && in);
-	fill_pattern(out, len, 1);
+	len = variant->type == SOCK_STREAM ? 1 << 20 : 1000;
 	sqe = make_send(link, out, len);
 	sqe.msg_flags |= MSG_WAITALL;
 	submit(_metadata, &self->ring, &sqe);
@@ -374,344 +319,236 @@ TEST_F(uring, send_waitall)
 	free(out);
 }
 
-TEST_F(uring, zero_copy_send_eopnotsupp)
+TEST_F(uring, poll)
 {
-	struct io_uring_sqe sqe = make_send(&self->link, "x", 1);
-
-	sqe.opcode = IORING_OP_SEND_ZC;
-	EXPECT_EQ(-EOPNOTSUPP, run(_metadata, &self->ring, &sqe));
-	EXPECT_EQ(EAGAIN, try_recv(self->link.fd[1]));
-}
-
-/* poll */
-
-TEST_F(uring, poll_in)
-{
-	struct io_uring_sqe sqe = make_sqe(IORING_OP_POLL_ADD,
-					   self->link.fd[1], NULL, 0);
-
-	sqe.poll32_events = POLLIN;
-	submit(_metadata, &self->ring, &sqe);
-	EXPECT_TRUE(still_waits(&self->ring));
-	link_expect_send(_metadata, &self->link, 0, "abc");
-	EXPECT_EQ(POLLIN, wait_result(_metadata, &self->ring));
-}
-
-TEST_F(uring, poll_out)
-{
-	struct io_uring_sqe sqe = make_sqe(IORING_OP_POLL_ADD,
-					   self->link.fd[0], NULL, 0);
-
-	set_int_opt(_metadata, self->link.fd[1], SO_RCVBUF, 10000);
-	link_fill(_metadata, &self->link, 0, 1000);
-	sqe.poll32_events = POLLOUT;
-	submit(_metadata, &self->ring, &sqe);
-	EXPECT_TRUE(still_waits(&self->ring));
-	link_drain(_metadata, &self->link, 1);
-	EXPECT_EQ(POLLOUT, wait_result(_metadata, &self->ring));
-}
-
-TEST_F(uring, poll_multishot)
-{
-	struct io_uring_sqe sqe = make_sqe(IORING_OP_POLL_ADD,
-					   self->link.fd[1], NULL,
-					   IORING_POLL_ADD_MULTI);
-	struct io_uring_cqe cqe;
+	struct link *link = &self->link;
+	struct ring *ring = &self->ring;
+	struct io_uring_sqe sqe;
 	int i;
 
+	sqe = make_sqe(IORING_OP_POLL_ADD, link->fd[1], NULL, 0);
 	sqe.poll32_events = POLLIN;
-	submit(_metadata, &self->ring, &sqe);
+	submit_waits(_metadata, ring, &sqe);
+	link_expect_send(_metadata, link, 0, "abc");
+	EXPECT_EQ(POLLIN, wait_result(_metadata, ring));
+
+	set_int_opt(_metadata, link->fd[1], SO_RCVBUF, 10000);
+	link_fill(_metadata, link, 0, 1000);
+	sqe.fd = link->fd[0];
+	sqe.poll32_events = POLLOUT;
+	submit_waits(_metadata, ring, &sqe);
+	link_drain(_metadata, link, 1);
+	EXPECT_EQ(POLLOUT, wait_result(_metadata, ring));
+
+	sqe = make_sqe(IORING_OP_POLL_ADD, link->fd[1], NULL,
+		       IORING_POLL_ADD_MULTI);
+	sqe.poll32_events = POLLIN;
+	submit(_metadata, ring, &sqe);
 	for (i = 0; i < 4; i++) {
-		EXPECT_TRUE(still_waits(&self->ring));
-		link_expect_send(_metadata, &self->link, 0, "abc");
-		wait_cqe(_metadata, &self->ring, &cqe);
-		EXPECT_EQ(POLLIN, cqe.res);
-		EXPECT_EQ(IORING_CQE_F_MORE, cqe.flags & IORING_CQE_F_MORE);
+		EXPECT_TRUE(still_waits(ring));
+		link_expect_send(_metadata, link, 0, "abc");
+		EXPECT_TRUE(expect_cqe(_metadata, ring, POLLIN) &
+			    IORING_CQE_F_MORE);
 	}
 }
 
-/* Commands of sockets */
-
-static int run_command(struct __test_metadata *_metadata, struct ring *ring,
-		       int fd, int op)
-{
-	struct io_uring_sqe sqe = make_sqe(IORING_OP_URING_CMD, fd, NULL, 0);
-
-	sqe.cmd_op = op;
-	return run(_metadata, ring, &sqe);
-}
-
-TEST_F(uring, inq_and_outq)
+TEST_F(uring, commands)
 {
 	bool dgram = variant->type == SOCK_DGRAM;
+	const struct { int end, op, res; } commands[] = {
+		{ 1, SOCKET_URING_OP_SIOCINQ, dgram ? 3 : 8 },
+		{ 0, SOCKET_URING_OP_SIOCOUTQ, dgram ? 0 : 8 },
+		{ 0, SOCKET_URING_OP_SIOCINQ, 0 },
+		{ 0, 9999, -EOPNOTSUPP },
+	};
 	struct link *link = &self->link;
 	struct ring *ring = &self->ring;
+	struct io_uring_sqe sqe;
+	int val = -1, i;
 
-	EXPECT_EQ(0, run_command(_metadata, ring, link->fd[1],
-				 SOCKET_URING_OP_SIOCINQ));
 	link_expect_send(_metadata, link, 0, "abc");
 	link_expect_send(_metadata, link, 0, "defgh");
-	EXPECT_EQ(dgram ? 3 : 8, run_command(_metadata, ring, link->fd[1],
-					     SOCKET_URING_OP_SIOCINQ));
-	EXPECT_EQ(dgram ? 0 : 8, run_command(_metadata, ring, link->fd[0],
-					     SOCKET_URING_OP_SIOCOUTQ));
-	EXPECT_EQ(-EOPNOTSUPP, run_command(_metadata, ring, link->fd[0],
-					   9999));
-}
+	for (i = 0; i < ARRAY_SIZE(commands); i++) {
+		sqe = make_sqe(IORING_OP_URING_CMD, link->fd[commands[i].end],
+			       NULL, 0);
+		sqe.cmd_op = commands[i].op;
+		EXPECT_EQ(commands[i].res, run(_metadata, ring, &sqe))
+			TH_LOG("command %d", commands[i].op);
+	}
 
-TEST_F(uring, options)
-{
-	struct io_uring_sqe sqe = make_sqe(IORING_OP_URING_CMD,
-					   self->link.fd[1], NULL, 0);
-	int val = -1;
-
+	sqe = make_sqe(IORING_OP_URING_CMD, link->fd[1], NULL, 0);
 	sqe.cmd_op = SOCKET_URING_OP_GETSOCKOPT;
 	sqe.level = SOL_SOCKET;
 	sqe.optname = SO_TYPE;
 	sqe.optlen = sizeof(val);
 	sqe.optval = (uintptr_t)&val;
-	EXPECT_EQ((int)sizeof(val), run(_metadata, &self->ring, &sqe));
+	EXPECT_EQ((int)sizeof(val), run(_metadata, ring, &sqe));
 	EXPECT_EQ(variant->type, val);
 
 	val = 1;
 	sqe.cmd_op = SOCKET_URING_OP_SETSOCKOPT;
 	sqe.optname = SO_PASSCRED;
-	EXPECT_EQ(0, run(_metadata, &self->ring, &sqe));
-	EXPECT_EQ(1, get_int_opt(_metadata, self->link.fd[1], SO_PASSCRED));
-}
-
-/* recv multishot takes buffers from a group as they are needed. */
-
-#define BUF_LEN		64
-#define BUF_COUNT	4
-#define BUF_GROUP	1
-
-TEST_F(uring, recv_multishot)
-{
-	static const char * const text[] = { "abc", "de", "fghi" };
-	struct link *link = &self->link;
-	char *buf = calloc(BUF_COUNT, BUF_LEN);
-	struct io_uring_sqe sqe;
-	struct io_uring_cqe cqe;
-	int i;
-
-	ASSERT_NE(NULL, buf);
-	sqe = make_sqe(IORING_OP_PROVIDE_BUFFERS, BUF_COUNT, buf, BUF_LEN);
-	sqe.buf_group = BUF_GROUP;
-	ASSERT_EQ(0, run(_metadata, &self->ring, &sqe));
-
-	sqe = make_sqe(IORING_OP_RECV, link->fd[1], NULL, 0);
-	sqe.ioprio = IORING_RECV_MULTISHOT;
-	sqe.flags = IOSQE_BUFFER_SELECT;
-	sqe.buf_group = BUF_GROUP;
-	submit(_metadata, &self->ring, &sqe);
-	for (i = 0; i < 3; i++) {
-		EXPECT_TRUE(still_waits(&self->ring));
-		link_expect_send(_metadata, link, 0, text[i]);
-		wait_cqe(_metadata, &self->ring, &cqe);
-		EXPECT_EQ((int)strlen(text[i]), cqe.res);
-		EXPECT_EQ(IORING_CQE_F_MORE, cqe.flags & IORING_CQE_F_MORE);
-		ASSERT_TRUE(cqe.flags & IORING_CQE_F_BUFFER);
-		EXPECT_EQ(0, memcmp(buf + BUF_LEN * (cqe.flags >>
-						     IORING_CQE_BUFFER_SHIFT),
-				    text[i], strlen(text[i])));
-	}
-	ASSERT_EQ(0, shutdown(link->fd[1], SHUT_RD));
-	wait_cqe(_metadata, &self->ring, &cqe);
-	EXPECT_EQ(0, cqe.flags & IORING_CQE_F_MORE);
-	free(buf);
+	EXPECT_EQ(0, run(_metadata, ring, &sqe));
+	EXPECT_EQ(1, get_int_opt(_metadata, link->fd[1], SO_PASSCRED));
 }
 
 /* A completion says whether there is more to receive. */
-
-static int recv_flags(struct __test_metadata *_metadata, struct ring *ring,
-		      const struct io_uring_sqe *sqe, int res)
+static void expect_more(struct __test_metadata *_metadata, struct ring *ring,
+			const struct io_uring_sqe *sqe, int res, bool more)
 {
-	struct io_uring_cqe cqe;
+	unsigned int flags;
 
 	submit(_metadata, ring, sqe);
-	wait_cqe(_metadata, ring, &cqe);
-	EXPECT_EQ(res, cqe.res);
-	return cqe.flags & IORING_CQE_F_SOCK_NONEMPTY;
-}
-
-static void expect_more(struct __test_metadata *_metadata, struct ring *ring,
-			struct link *link, const struct io_uring_sqe *sqe)
-{
-	link_expect_send(_metadata, link, 0, "abc");
-	EXPECT_EQ(0, recv_flags(_metadata, ring, sqe, 3));
-	link_expect_send(_metadata, link, 0, "abc");
-	link_expect_send(_metadata, link, 0, "def");
-	EXPECT_EQ(IORING_CQE_F_SOCK_NONEMPTY,
-		  recv_flags(_metadata, ring, sqe, 3));
-	EXPECT_EQ(0, recv_flags(_metadata, ring, sqe, 3));
+	flags = expect_cqe(_metadata, ring, res);
+	EXPECT_EQ(more, !!(flags & IORING_CQE_F_SOCK_NONEMPTY));
 }
 
 TEST_F(uring, recv_tells_of_more)
 {
-	struct io_uring_sqe sqe;
-	char buf[3];
-
-	sqe = make_sqe(IORING_OP_RECV, self->link.fd[1], buf, sizeof(buf));
-	expect_more(_metadata, &self->ring, &self->link, &sqe);
-}
-
-TEST_F(uring, recvmsg_tells_of_more)
-{
-	char buf[3];
-	struct iovec iov = { .iov_base = buf, .iov_len = sizeof(buf) };
+	struct iovec iov = { .iov_base = self->buf, .iov_len = 3 };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct io_uring_sqe sqe;
-
-	sqe = make_sqe(IORING_OP_RECVMSG, self->link.fd[1], &msg, 1);
-	expect_more(_metadata, &self->ring, &self->link, &sqe);
-}
-
-/* The request waited. */
-TEST_F(uring, waiting_recv_tells_of_more)
-{
-	struct link *link = &self->link;
-	struct io_uring_sqe sqe;
-	struct io_uring_cqe cqe;
-	char buf[3];
-
-	sqe = make_sqe(IORING_OP_RECV, link->fd[1], buf, sizeof(buf));
-	submit(_metadata, &self->ring, &sqe);
-	EXPECT_TRUE(still_waits(&self->ring));
-	link_expect_send(_metadata, link, 0, "abc");
-	wait_cqe(_metadata, &self->ring, &cqe);
-	EXPECT_EQ(3, cqe.res);
-	EXPECT_EQ(0U, cqe.flags & IORING_CQE_F_SOCK_NONEMPTY);
-}
-
-/* What is left of a message is lost: it is not more. A message without a byte
- * is.
- */
-TEST_F(uring, recv_part_tells_of_more)
-{
 	bool stream = variant->type == SOCK_STREAM;
+	struct io_uring_sqe sqe = self->recv;
 	struct link *link = &self->link;
-	struct io_uring_sqe sqe;
-	char buf[2];
+	struct ring *ring = &self->ring;
+	int i;
 
-	sqe = make_sqe(IORING_OP_RECV, link->fd[1], buf, sizeof(buf));
+	for (i = 0; i < 2; i++) {
+		link_expect_send(_metadata, link, 0, "abc");
+		expect_more(_metadata, ring, &sqe, 3, false);
+		link_expect_send(_metadata, link, 0, "abc");
+		link_expect_send(_metadata, link, 0, "def");
+		expect_more(_metadata, ring, &sqe, 3, true);
+		expect_more(_metadata, ring, &sqe, 3, false);
+		sqe = make_sqe(IORING_OP_RECVMSG, link->fd[1], &msg, 1);
+	}
+
+	/* What is left of a message is lost: it is not more. */
+	self->recv.len = 2;
 	link_expect_send(_metadata, link, 0, "abc");
-	EXPECT_EQ(stream ? IORING_CQE_F_SOCK_NONEMPTY : 0,
-		  recv_flags(_metadata, &self->ring, &sqe, 2));
+	expect_more(_metadata, ring, &self->recv, 2, stream);
 	if (stream)
 		return;
+	/* A message without a byte is. */
 	link_expect_send(_metadata, link, 0, "ab");
 	link_expect_send(_metadata, link, 0, "");
-	EXPECT_EQ(IORING_CQE_F_SOCK_NONEMPTY,
-		  recv_flags(_metadata, &self->ring, &sqe, 2));
-	EXPECT_EQ(0, recv_flags(_metadata, &self->ring, &sqe, 0));
+	expect_more(_metadata, ring, &self->recv, 2, true);
+	expect_more(_metadata, ring, &self->recv, 0, false);
 }
 
-/* Requests that take what is there: each completion but the last says that
- * there is more, and messages stay apart though they just fill the buffers.
- */
+/* A recv that takes buffers from a group as it needs them */
+static void use_bufs(struct __test_metadata *_metadata, struct ring *ring,
+		     struct io_uring_sqe *sqe, struct bufs *bufs, int how)
+{
+	bufs_init(_metadata, ring, bufs, BUF_GROUP, BUF_COUNT, BUF_LEN);
+	sqe->addr = 0;
+	sqe->len = 0;
+	sqe->ioprio = how;
+	sqe->flags = IOSQE_BUFFER_SELECT;
+	sqe->buf_group = BUF_GROUP;
+}
+
+/* Send @count messages that just fill a buffer: they are to stay apart. */
+static void send_bufs(struct __test_metadata *_metadata, struct link *link,
+		      char *out, int count)
+{
+	int i;
+
+	fill_pattern(out, count * BUF_LEN, 1);
+	for (i = 0; i < count; i++)
+		ASSERT_EQ(BUF_LEN, link_send(link, 0, out + i * BUF_LEN,
+					     BUF_LEN, MSG_DONTWAIT));
+}
 
 #define DRAIN	5
 
-static void multishot_drains(struct __test_metadata *_metadata,
-			     struct ring *ring, struct link *link, int flags)
+static void multishot(struct __test_metadata *_metadata, struct ring *ring,
+		      struct link *link, struct io_uring_sqe *sqe, int bundle)
 {
+	static const char * const text[] = { "abc", "de", "fghi" };
 	char out[DRAIN * BUF_LEN], in[DRAIN * BUF_LEN];
-	struct io_uring_sqe sqe;
+	int i, more, done = 0, len;
 	struct io_uring_cqe cqe;
-	int i, more, done = 0;
 	struct bufs bufs;
-	unsigned int id;
 
-	fill_pattern(out, sizeof(out), 1);
-	for (i = 0; i < DRAIN; i++)
-		ASSERT_EQ(BUF_LEN, link_send(link, 0, out + i * BUF_LEN,
-					     BUF_LEN, MSG_DONTWAIT));
-	bufs_init(_metadata, ring, &bufs, BUF_GROUP, 8, BUF_LEN);
-	sqe = make_sqe(IORING_OP_RECV, link->fd[1], NULL, 0);
-	sqe.ioprio = IORING_RECV_MULTISHOT | flags;
-	sqe.flags = IOSQE_BUFFER_SELECT;
-	sqe.buf_group = BUF_GROUP;
-	submit(_metadata, ring, &sqe);
-
+	use_bufs(_metadata, ring, sqe, &bufs, IORING_RECV_MULTISHOT | bundle);
+	send_bufs(_metadata, link, out, DRAIN);
+	submit(_metadata, ring, sqe);
 	while (done < (int)sizeof(out)) {
 		wait_cqe(_metadata, ring, &cqe);
 		ASSERT_LT(0, cqe.res);
-		if (!(flags & IORING_RECVSEND_BUNDLE) ||
-		    link->type != SOCK_STREAM) {
+		if (!bundle || link->type != SOCK_STREAM)
 			EXPECT_EQ(BUF_LEN, cqe.res);
-		}
 		EXPECT_TRUE(cqe.flags & IORING_CQE_F_MORE);
 		more = cqe.flags & IORING_CQE_F_SOCK_NONEMPTY;
 		/* They are taken in the order in which they were given. */
-		id = bufs_id(&cqe);
 		ASSERT_GE((int)sizeof(out), done + cqe.res);
-		memcpy(in + done, bufs.mem + id * BUF_LEN, cqe.res);
+		memcpy(in + done, bufs.mem + bufs_id(&cqe) * BUF_LEN, cqe.res);
 		done += cqe.res;
 		EXPECT_EQ(done < (int)sizeof(out), !!more);
 	}
 	EXPECT_EQ(0, memcmp(out, in, sizeof(out)));
 	EXPECT_TRUE(still_waits(ring));
+	/* A bundle that waits has all buffers, and ends with them. */
+	if (bundle)
+		return;
+
+	for (i = 0; i < ARRAY_SIZE(text); i++) {
+		EXPECT_TRUE(still_waits(ring));
+		len = strlen(text[i]);
+		link_expect_send(_metadata, link, 0, text[i]);
+		wait_cqe(_metadata, ring, &cqe);
+		EXPECT_EQ(len, cqe.res);
+		EXPECT_TRUE(cqe.flags & IORING_CQE_F_MORE);
+		ASSERT_TRUE(cqe.flags & IORING_CQE_F_BUFFER);
+		EXPECT_EQ(0, memcmp(bufs.mem + bufs_id(&cqe) * BUF_LEN,
+				    text[i], len));
+		bufs_put(&bufs, bufs_id(&cqe));
+	}
+	ASSERT_EQ(0, shutdown(link->fd[1], SHUT_RD));
+	EXPECT_FALSE(expect_cqe(_metadata, ring, 0) & IORING_CQE_F_MORE);
 }
 
-TEST_F(uring, recv_multishot_drains)
+/* Each completion but the last says that there is more. */
+TEST_F(uring, recv_multishot)
 {
-	multishot_drains(_metadata, &self->ring, &self->link, 0);
+	multishot(_metadata, &self->ring, &self->link, &self->recv, 0);
 }
 
-TEST_F(uring, recv_multishot_bundle_drains)
+TEST_F(uring, recv_multishot_bundle)
 {
-	multishot_drains(_metadata, &self->ring, &self->link,
-			 IORING_RECVSEND_BUNDLE);
+	multishot(_metadata, &self->ring, &self->link, &self->recv,
+		  IORING_RECVSEND_BUNDLE);
 }
 
 /* Data and the end were there before it waited: one event tells of both. */
 TEST_F(uring, recv_multishot_tells_end)
 {
-	struct link *link = &self->link;
-	struct io_uring_sqe sqe;
-	struct io_uring_cqe cqe;
 	struct bufs bufs;
 
-	ASSERT_EQ(1, link_send(link, 0, "a", 1, MSG_DONTWAIT));
-	ASSERT_EQ(0, shutdown(link->fd[1], SHUT_RD));
-	bufs_init(_metadata, &self->ring, &bufs, BUF_GROUP, 8, BUF_LEN);
-	sqe = make_sqe(IORING_OP_RECV, link->fd[1], NULL, 0);
-	sqe.ioprio = IORING_RECV_MULTISHOT | IORING_RECVSEND_POLL_FIRST;
-	sqe.flags = IOSQE_BUFFER_SELECT;
-	sqe.buf_group = BUF_GROUP;
-	submit(_metadata, &self->ring, &sqe);
-
-	wait_cqe(_metadata, &self->ring, &cqe);
-	EXPECT_EQ(1, cqe.res);
-	EXPECT_TRUE(cqe.flags & IORING_CQE_F_MORE);
-	wait_cqe(_metadata, &self->ring, &cqe);
-	EXPECT_EQ(0, cqe.res);
+	use_bufs(_metadata, &self->ring, &self->recv, &bufs,
+		 IORING_RECV_MULTISHOT | IORING_RECVSEND_POLL_FIRST);
+	link_expect_send(_metadata, &self->link, 0, "a");
+	ASSERT_EQ(0, shutdown(self->link.fd[1], SHUT_RD));
+	submit(_metadata, &self->ring, &self->recv);
+	EXPECT_TRUE(expect_cqe(_metadata, &self->ring, 1) & IORING_CQE_F_MORE);
+	expect_cqe(_metadata, &self->ring, 0);
 }
 
 /* A bundle takes of a stream what several buffers hold, but one message. */
 TEST_F(uring, recv_bundle)
 {
-	int i, count = variant->type == SOCK_STREAM ? 1 : 2, len, more;
-	struct link *link = &self->link;
+	int count = variant->type == SOCK_STREAM ? 1 : 2, len, more, i;
 	char out[2 * BUF_LEN];
-	struct io_uring_sqe sqe;
 	struct io_uring_cqe cqe;
 	struct bufs bufs;
 
+	use_bufs(_metadata, &self->ring, &self->recv, &bufs,
+		 IORING_RECVSEND_BUNDLE);
+	send_bufs(_metadata, &self->link, out, 2);
 	len = sizeof(out) / count;
-	fill_pattern(out, sizeof(out), 1);
-	for (i = 0; i < 2; i++)
-		ASSERT_EQ(BUF_LEN, link_send(link, 0, out + i * BUF_LEN,
-					     BUF_LEN, MSG_DONTWAIT));
-	bufs_init(_metadata, &self->ring, &bufs, BUF_GROUP, 8, BUF_LEN);
-	sqe = make_sqe(IORING_OP_RECV, link->fd[1], NULL, 0);
-	sqe.ioprio = IORING_RECVSEND_BUNDLE;
-	sqe.flags = IOSQE_BUFFER_SELECT;
-	sqe.buf_group = BUF_GROUP;
-
 	for (i = 0; i < count; i++) {
-		submit(_metadata, &self->ring, &sqe);
+		submit(_metadata, &self->ring, &self->recv);
 		wait_cqe(_metadata, &self->ring, &cqe);
 		ASSERT_EQ(len, cqe.res);
 		EXPECT_EQ(0, memcmp(out + i * len,
@@ -722,203 +559,134 @@ TEST_F(uring, recv_bundle)
 }
 
 /* A send with an address */
-TEST_F(uring, sendto)
+TEST(send_to_address)
 {
-	struct link link;
 	struct io_uring_sqe sqe;
+	struct ring ring;
+	struct link link;
 
+	ring_init(_metadata, &ring);
 	link_make(_metadata, &link, SOCK_DGRAM, BY_ADDRESS);
 	sqe = make_send(&link, "abc", 3);
-	EXPECT_EQ(3, run(_metadata, &self->ring, &sqe));
+	sqe.addr2 = (uintptr_t)&link.name[1];
+	sqe.addr_len = sizeof(link.name[1]);
+	EXPECT_EQ(3, run(_metadata, &ring, &sqe));
 	expect_recv(_metadata, link.fd[1], "abc");
 	link.name[1].smy_channel = 1;
-	EXPECT_EQ(-ECONNREFUSED, run(_metadata, &self->ring, &sqe));
-	link_destroy(&link);
+	EXPECT_EQ(-ECONNREFUSED, run(_metadata, &ring, &sqe));
 }
 
 /* Making connections */
 
-FIXTURE(uring_connect)
+static void expect_data(struct __test_metadata *_metadata, int from, int to)
 {
-	struct ring ring;
-	__u32 channel;
-	int listener;
-};
-
-FIXTURE_VARIANT(uring_connect)
-{
-	int type;
-};
-
-FIXTURE_VARIANT_ADD(uring_connect, stream)
-{
-	.type = SOCK_STREAM,
-};
-
-FIXTURE_VARIANT_ADD(uring_connect, seqpacket)
-{
-	.type = SOCK_SEQPACKET,
-};
-
-FIXTURE_SETUP(uring_connect)
-{
-	self->ring.fd = -1;
-	self->listener = type_listener(_metadata, variant->type,
-				       &self->channel);
-	ring_init(_metadata, &self->ring);
+	expect_send(_metadata, from, "abc");
+	expect_recv(_metadata, to, "abc");
 }
 
-FIXTURE_TEARDOWN(uring_connect)
-{
-	close(self->ring.fd);
-	close(self->listener);
-}
-
-static int my_connect_new(struct __test_metadata *_metadata, int type,
-			  __u32 channel)
-{
-	int fd = type_socket(_metadata, type);
-
-	EXPECT_EQ(0, my_connect(fd, channel));
-	return fd;
-}
-
-TEST_F(uring_connect, accept_waits)
-{
-	struct io_uring_sqe sqe = make_sqe(IORING_OP_ACCEPT, self->listener,
-					   NULL, 0);
-	int fd, client;
-
-	submit(_metadata, &self->ring, &sqe);
-	EXPECT_TRUE(still_waits(&self->ring));
-	client = my_connect_new(_metadata, variant->type, self->channel);
-	fd = wait_result(_metadata, &self->ring);
-	ASSERT_LE(0, fd);
-	expect_send(_metadata, client, "abc");
-	expect_recv(_metadata, fd, "abc");
-}
-
-TEST_F(uring_connect, accept_gives_address)
+TEST_F(type, accept)
 {
 	struct sockaddr_my addr = {};
 	socklen_t len = sizeof(addr);
-	struct io_uring_sqe sqe = make_sqe(IORING_OP_ACCEPT, self->listener,
-					   &addr, 0);
-	int client;
+	struct io_uring_sqe sqe;
+	struct io_uring_cqe cqe;
+	int listener, client, i;
+	struct ring ring;
+	__u32 channel;
 
+	ring_init(_metadata, &ring);
+	listener = my_listener(_metadata, 5, &channel);
+	sqe = make_sqe(IORING_OP_ACCEPT, listener, &addr, 0);
 	sqe.addr2 = (uintptr_t)&len;
-	client = my_connect_new(_metadata, variant->type, self->channel);
-	ASSERT_LE(0, run(_metadata, &self->ring, &sqe));
+	client = my_client(_metadata, channel);
+	ASSERT_LE(0, run(_metadata, &ring, &sqe));
 	EXPECT_EQ(sizeof(addr), len);
 	EXPECT_EQ(AF_MYPROTO, addr.smy_family);
 	EXPECT_EQ(my_channel(_metadata, client), addr.smy_channel);
-}
 
-TEST_F(uring_connect, accept_multishot)
-{
-	struct io_uring_sqe sqe = make_sqe(IORING_OP_ACCEPT, self->listener,
-					   NULL, 0);
-	struct io_uring_cqe cqe;
-	int i, client;
+	sqe = make_sqe(IORING_OP_ACCEPT, listener, NULL, 0);
+	submit_waits(_metadata, &ring, &sqe);
+	client = my_client(_metadata, channel);
+	expect_data(_metadata, client, wait_result(_metadata, &ring));
 
 	sqe.ioprio = IORING_ACCEPT_MULTISHOT;
-	submit(_metadata, &self->ring, &sqe);
+	submit(_metadata, &ring, &sqe);
 	for (i = 0; i < 4; i++) {
-		EXPECT_TRUE(still_waits(&self->ring));
-		client = my_connect_new(_metadata, variant->type,
-					self->channel);
-		wait_cqe(_metadata, &self->ring, &cqe);
+		EXPECT_TRUE(still_waits(&ring));
+		client = my_client(_metadata, channel);
+		wait_cqe(_metadata, &ring, &cqe);
 		ASSERT_LE(0, cqe.res);
-		EXPECT_EQ(IORING_CQE_F_MORE, cqe.flags & IORING_CQE_F_MORE);
-		expect_send(_metadata, client, "abc");
-		expect_recv(_metadata, cqe.res, "abc");
+		EXPECT_TRUE(cqe.flags & IORING_CQE_F_MORE);
+		expect_data(_metadata, client, cqe.res);
 	}
-	ASSERT_EQ(0, shutdown(self->listener, SHUT_RDWR));
-	EXPECT_EQ(-EINVAL, wait_result(_metadata, &self->ring));
+	ASSERT_EQ(0, shutdown(listener, SHUT_RDWR));
+	EXPECT_EQ(-EINVAL, wait_result(_metadata, &ring));
 }
 
-static struct io_uring_sqe make_connect(int fd, const struct sockaddr_my *addr)
+static int run_addr(struct __test_metadata *_metadata, struct ring *ring,
+		    int op, int fd, __u32 channel)
 {
-	struct io_uring_sqe sqe = make_sqe(IORING_OP_CONNECT, fd, addr, 0);
+	struct sockaddr_my addr = my_addr(channel);
+	struct io_uring_sqe sqe = make_sqe(op, fd, &addr, 0);
 
-	sqe.addr2 = sizeof(*addr);
-	return sqe;
+	sqe.addr2 = sizeof(addr);
+	return run(_metadata, ring, &sqe);
 }
 
-TEST_F(uring_connect, connect)
+/* The kernel has a number for each step of what both sides do. */
+TEST_F(type, server_and_client)
 {
-	struct sockaddr_my addr = my_addr(self->channel);
-	int client = type_socket(_metadata, variant->type), fd;
-	struct io_uring_sqe sqe = make_connect(client, &addr);
-
-	EXPECT_EQ(0, run(_metadata, &self->ring, &sqe));
-	fd = accept(self->listener, NULL, NULL);
-	ASSERT_LE(0, fd);
-	expect_send(_metadata, fd, "abc");
-	expect_recv(_metadata, client, "abc");
-	EXPECT_EQ(-EISCONN, run(_metadata, &self->ring, &sqe));
-}
-
-TEST_F(uring_connect, connect_econnrefused)
-{
-	struct sockaddr_my addr = my_addr(self->channel);
-	int client = type_socket(_metadata, variant->type);
-	struct io_uring_sqe sqe = make_connect(client, &addr);
-
-	close(self->listener);
-	self->listener = -1;
-	EXPECT_EQ(-ECONNREFUSED, run(_metadata, &self->ring, &sqe));
-}
-
-/* The kernel has a number for each step of what a server does. */
-TEST_F(uring_connect, server)
-{
-	struct sockaddr_my addr = my_addr(MYPROTO_CHANNEL_ANY);
 	struct io_uring_sqe sqe;
-	int fd, client;
+	int listener, client, fd;
+	struct ring ring;
+	__u32 channel;
 
+	ring_init(_metadata, &ring);
 	sqe = make_sqe(IORING_OP_SOCKET, AF_MYPROTO, NULL, 0);
 	sqe.off = variant->type;
-	fd = run(_metadata, &self->ring, &sqe);
+	listener = run(_metadata, &ring, &sqe);
+	client = run(_metadata, &ring, &sqe);
+	EXPECT_EQ(-ECONNREFUSED, run_addr(_metadata, &ring, IORING_OP_CONNECT,
+					  client, 1));
+	ASSERT_EQ(0, run_addr(_metadata, &ring, IORING_OP_BIND, listener,
+			      MYPROTO_CHANNEL_ANY));
+	ASSERT_EQ(0, run_op(_metadata, &ring, IORING_OP_LISTEN, listener, NULL,
+			    5));
+	channel = my_channel(_metadata, listener);
+	EXPECT_EQ(0, run_addr(_metadata, &ring, IORING_OP_CONNECT, client,
+			      channel));
+	EXPECT_EQ(-EISCONN, run_addr(_metadata, &ring, IORING_OP_CONNECT,
+				     client, channel));
+	fd = run_op(_metadata, &ring, IORING_OP_ACCEPT, listener, NULL, 0);
 	ASSERT_LE(0, fd);
-	sqe = make_sqe(IORING_OP_BIND, fd, &addr, 0);
-	sqe.addr2 = sizeof(addr);
-	ASSERT_EQ(0, run(_metadata, &self->ring, &sqe));
-	sqe = make_sqe(IORING_OP_LISTEN, fd, NULL, 5);
-	ASSERT_EQ(0, run(_metadata, &self->ring, &sqe));
-	client = my_connect_new(_metadata, variant->type,
-				my_channel(_metadata, fd));
-	sqe = make_sqe(IORING_OP_ACCEPT, fd, NULL, 0);
-	fd = run(_metadata, &self->ring, &sqe);
-	ASSERT_LE(0, fd);
-	expect_send(_metadata, client, "abc");
-	expect_recv(_metadata, fd, "abc");
+	expect_data(_metadata, fd, client);
 }
 
 /* A ring that goes takes its requests with it. */
-TEST_F(uring_connect, ring_closed_with_requests)
+TEST_F(type, ring_closed_with_requests)
 {
-	bool stream = variant->type == SOCK_STREAM;
+	int listener, client, fd, i, left;
 	struct io_uring_sqe sqe;
-	int client, fd, i, left;
+	struct ring ring;
 	char buf[16], c;
+	__u32 channel;
 	ssize_t n;
 
-	client = my_connect_new(_metadata, variant->type, self->channel);
-	fd = accept(self->listener, NULL, NULL);
+	ring_init(_metadata, &ring);
+	listener = my_listener(_metadata, 5, &channel);
+	client = my_client(_metadata, channel);
+	fd = accept(listener, NULL, NULL);
 	ASSERT_LE(0, fd);
 	sqe = make_sqe(IORING_OP_RECV, fd, &c, 1);
-	submit(_metadata, &self->ring, &sqe);
-	sqe = make_sqe(IORING_OP_ACCEPT, self->listener, NULL, 0);
-	submit(_metadata, &self->ring, &sqe);
-	EXPECT_TRUE(still_waits(&self->ring));
-	close(self->ring.fd);
-	self->ring.fd = -1;
+	submit_waits(_metadata, &ring, &sqe);
+	sqe = make_sqe(IORING_OP_ACCEPT, listener, NULL, 0);
+	submit_waits(_metadata, &ring, &sqe);
+	close(ring.fd);
 
 	/* They go a little later: the one may still take some, but once. */
 	for (i = 0; i < 3; i++)
 		expect_send(_metadata, client, "abc");
-	left = stream ? 8 : 6;
+	left = variant->type == SOCK_STREAM ? 8 : 6;
 	while (left > 0) {
 		ASSERT_EQ(POLLIN, poll_for(fd, POLLIN, WAIT_MS));
 		n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);

@@ -11,35 +11,12 @@
 #include "worker.h"
 
 /* Small enough that a few messages fill it */
-#define RCVBUF	4096
-#define LEN	1000
-#define SMALL	100
+#define RCVBUF		4096
+#define LEN		1000
+#define SMALL		100
 
-/*
- * Whether senders may sleep: a stream waits until half is free, a message
- * until anything is.
- */
-static bool is_full(struct __test_metadata *_metadata, int fd)
-{
-	int rcvbuf = get_int_opt(_metadata, fd, SO_RCVBUF);
-	int charged = mem_charged(_metadata, fd);
-
-	return my_type == SOCK_STREAM ? charged > rcvbuf - rcvbuf / 2 :
-					charged >= rcvbuf;
-}
-
-static bool becomes_full(struct __test_metadata *_metadata, int fd)
-{
-	long end = now_ms() + WAIT_MS;
-	int i;
-
-	for (i = 0; !is_full(_metadata, fd); i++)
-		if (!look_again(i, end))
-			return false;
-	return true;
-}
-
-/* Threads and pollers of one socket */
+#define ROUNDS		100
+#define FEW_ROUNDS	30
 
 FIXTURE_VARIANT_ADD(pair, stream)
 {
@@ -56,112 +33,110 @@ FIXTURE_VARIANT_ADD(pair, dgram)
 	.type = SOCK_DGRAM,
 };
 
-#define ROUNDS		100
-#define FEW_ROUNDS	30
-
-TEST_F(pair, reader_sleeps_through_space)
+/*
+ * Wait until senders may sleep: a stream waits until half is free, a message
+ * until anything is.
+ */
+static bool becomes_full(struct __test_metadata *_metadata, int fd)
 {
-	struct worker reader = {
-		.call = call_recv, .fd = self->fd[0], .len = LEN,
-	};
-	long before;
+	int rcvbuf = get_int_opt(_metadata, fd, SO_RCVBUF);
+	int full = my_type == SOCK_STREAM ? rcvbuf - rcvbuf / 2 + 1 : rcvbuf;
+	long end = now_ms() + WAIT_MS;
 	int i;
 
-	set_rcvbuf(_metadata, self->fd[1], RCVBUF);
+	for (i = 0; (int)mem_charged(_metadata, fd) < full; i++)
+		if (!look_again(i, end))
+			return false;
+	return true;
+}
+
+static bool becomes_empty(int fd)
+{
+	long end = now_ms() + WAIT_MS;
+	int i;
+
+	for (i = 0; poll_now(fd) & POLLIN; i++)
+		if (!look_again(i, end))
+			return false;
+	return true;
+}
+
+/* Threads and pollers of one socket */
+
+/* Space does not wake the reader, who is first in line but not in the way. */
+TEST_F(pair, space_beside_reader)
+{
+	int near = self->fd[0], far = self->fd[1], epoll, edge, i;
+	struct worker reader = { .call = call_recv, .fd = near, .len = LEN };
+	long before;
+
+	set_rcvbuf(_metadata, far, RCVBUF);
 	worker_start(_metadata, &reader);
 	worker_sleep(_metadata, &reader);
 	before = worker_switches(&reader);
 	for (i = 0; i < ROUNDS; i++) {
-		my_fill(_metadata, self->fd[0], LEN);
-		EXPECT_LT(0, my_drain(_metadata, self->fd[1]));
+		my_fill(_metadata, near, LEN);
+		EXPECT_LT(0, my_drain(_metadata, far));
 		ASSERT_TRUE(workers_settle(&reader, 1));
 	}
 	EXPECT_GT(ROUNDS / 5, worker_switches(&reader) - before);
 
-	expect_send(_metadata, self->fd[1], "abc");
+	for (edge = 0; edge < 2; edge++) {
+		epoll = make_epoll(_metadata, near, EPOLLOUT | EPOLLEXCLUSIVE |
+				   (edge ? EPOLLET : 0));
+		EXPECT_EQ(EPOLLOUT, next_event(epoll, 0));
+		my_fill(_metadata, near, LEN);
+		EXPECT_EQ(0, next_event(epoll, 0));
+		my_drain(_metadata, far);
+		EXPECT_EQ(EPOLLOUT, next_event(epoll, WAIT_MS));
+		close(epoll);
+	}
+	expect_send(_metadata, far, "abc");
 	EXPECT_TRUE(worker_finish(&reader));
 	EXPECT_EQ(3, reader.ret);
 }
 
-TEST_F(pair, sender_sleeps_through_data)
+TEST_F(pair, data_beside_sender)
 {
-	struct worker sender = {
-		.call = call_send, .fd = self->fd[0], .len = LEN,
-	};
+	int near = self->fd[0], far = self->fd[1], epoll, edge, i;
+	struct worker sender = { .call = call_send, .fd = near, .len = LEN };
 	long before;
-	int i;
 
-	set_rcvbuf(_metadata, self->fd[1], RCVBUF);
-	my_fill(_metadata, self->fd[0], LEN);
+	set_rcvbuf(_metadata, far, RCVBUF);
+	my_fill(_metadata, near, LEN);
 	worker_start(_metadata, &sender);
 	worker_sleep(_metadata, &sender);
 	before = worker_switches(&sender);
 	for (i = 0; i < ROUNDS; i++) {
-		expect_send(_metadata, self->fd[1], "abc");
-		expect_recv(_metadata, self->fd[0], "abc");
+		expect_send(_metadata, far, "abc");
+		expect_recv(_metadata, near, "abc");
 		ASSERT_TRUE(workers_settle(&sender, 1));
 	}
 	EXPECT_GT(ROUNDS / 5, worker_switches(&sender) - before);
 
-	my_drain(_metadata, self->fd[1]);
+	for (edge = 0; edge < 2; edge++) {
+		epoll = make_epoll(_metadata, near, EPOLLIN | EPOLLEXCLUSIVE |
+				   (edge ? EPOLLET : 0));
+		EXPECT_EQ(0, next_event(epoll, 0));
+		expect_send(_metadata, far, "abc");
+		EXPECT_EQ(EPOLLIN, next_event(epoll, WAIT_MS));
+		expect_recv(_metadata, near, "abc");
+		close(epoll);
+	}
+	my_drain(_metadata, far);
 	EXPECT_TRUE(worker_finish(&sender));
 	EXPECT_EQ(LEN, sender.ret);
-}
-
-/* The thread was first in line, and has no use for space. */
-TEST_F(pair, exclusive_out_beside_reader)
-{
-	const int flags[] = { 0, EPOLLET };
-	struct worker reader = {
-		.call = call_recv, .fd = self->fd[0], .len = LEN,
-	};
-	size_t i;
-	int epoll;
-
-	set_rcvbuf(_metadata, self->fd[1], RCVBUF);
-	worker_start(_metadata, &reader);
-	worker_sleep(_metadata, &reader);
-	for (i = 0; i < ARRAY_SIZE(flags); i++) {
-		epoll = make_epoll(_metadata, self->fd[0],
-				   EPOLLOUT | EPOLLEXCLUSIVE | flags[i]);
-		EXPECT_EQ(EPOLLOUT, next_event(epoll, 0));
-		my_fill(_metadata, self->fd[0], LEN);
-		EXPECT_EQ(0, next_event(epoll, 0));
-		my_drain(_metadata, self->fd[1]);
-		EXPECT_EQ(EPOLLOUT, next_event(epoll, WAIT_MS));
-		close(epoll);
-	}
-}
-
-TEST_F(pair, exclusive_in_beside_sender)
-{
-	const int flags[] = { 0, EPOLLET };
-	struct worker sender = {
-		.call = call_send, .fd = self->fd[0], .len = LEN,
-	};
-	size_t i;
-	int epoll;
-
-	set_rcvbuf(_metadata, self->fd[1], RCVBUF);
-	my_fill(_metadata, self->fd[0], LEN);
-	worker_start(_metadata, &sender);
-	worker_sleep(_metadata, &sender);
-	for (i = 0; i < ARRAY_SIZE(flags); i++) {
-		epoll = make_epoll(_metadata, self->fd[0],
-				   EPOLLIN | EPOLLEXCLUSIVE | flags[i]);
-		EXPECT_EQ(0, next_event(epoll, 0));
-		expect_send(_metadata, self->fd[1], "abc");
-		EXPECT_EQ(EPOLLIN, next_event(epoll, WAIT_MS));
-		expect_recv(_metadata, self->fd[0], "abc");
-		close(epoll);
-	}
 }
 
 /* Space for all wakes all who sleep in send(), and a poller at least. */
 static void pollers_beside_senders(struct __test_metadata *_metadata,
 				   const int *fd, __u32 flags)
 {
-	struct worker all[5] = {}, *reader = &all[0];
+	struct worker all[5] = {
+		{ .call = call_recv },
+		{ .call = call_send }, { .call = call_send },
+		{ .call = call_epoll }, { .call = call_epoll },
+	};
 	struct worker *sender = &all[1], *poller = &all[3];
 	int i, round;
 
@@ -170,15 +145,14 @@ static void pollers_beside_senders(struct __test_metadata *_metadata,
 		all[i].fd = fd[0];
 		/* So little that poll() still says that there is space */
 		all[i].len = SMALL;
-		all[i].call = i < 1 ? call_recv : i < 3 ? call_send :
-							  call_epoll;
-		if (i >= 3)
-			all[i].epoll = make_epoll(_metadata, fd[0], EPOLLOUT |
-						  EPOLLEXCLUSIVE | flags);
+		all[i].epoll = make_epoll(_metadata, fd[0], EPOLLOUT |
+					  EPOLLEXCLUSIVE | flags);
+		if (i < 3)
+			close(all[i].epoll);
 		worker_start(_metadata, &all[i]);
 	}
 	/* They are all in line before the pollers. */
-	worker_sleep(_metadata, reader);
+	worker_sleep(_metadata, &all[0]);
 	for (round = 0; round < 20; round++) {
 		my_fill(_metadata, fd[0], LEN);
 		for (i = 0; i < 2; i++) {
@@ -204,12 +178,12 @@ static void pollers_beside_senders(struct __test_metadata *_metadata,
 	}
 }
 
-TEST_F(pair, exclusive_out_beside_senders_level)
+TEST_F(pair, pollers_beside_senders_level)
 {
 	pollers_beside_senders(_metadata, self->fd, 0);
 }
 
-TEST_F(pair, exclusive_out_beside_senders_edge)
+TEST_F(pair, pollers_beside_senders_edge)
 {
 	pollers_beside_senders(_metadata, self->fd, EPOLLET);
 }
@@ -222,17 +196,6 @@ static long call_poll_and_recv(struct worker *worker)
 	while (recv(worker->fd, worker->buf, worker->len, MSG_DONTWAIT) > 0)
 		;
 	return events;
-}
-
-static bool becomes_empty(int fd)
-{
-	long end = now_ms() + WAIT_MS;
-	int i;
-
-	for (i = 0; poll_now(fd) & POLLIN; i++)
-		if (!look_again(i, end))
-			return false;
-	return true;
 }
 
 /*
@@ -270,12 +233,12 @@ static void poller_beside_reader(struct __test_metadata *_metadata,
 	}
 }
 
-TEST_F(pair, exclusive_in_beside_reader_level)
+TEST_F(pair, poller_beside_reader_level)
 {
 	poller_beside_reader(_metadata, self->fd, 0);
 }
 
-TEST_F(pair, exclusive_in_beside_reader_edge)
+TEST_F(pair, poller_beside_reader_edge)
 {
 	poller_beside_reader(_metadata, self->fd, EPOLLET);
 }
@@ -284,86 +247,61 @@ TEST_F(pair, exclusive_in_beside_reader_edge)
 
 #define READERS	4
 
-FIXTURE(readers)
-{
-	struct worker worker[READERS];
-	int fd[2];
-};
-
-FIXTURE_VARIANT(readers)
-{
-	int type;
-};
-
-FIXTURE_VARIANT_ADD(readers, seqpacket)
-{
-	.type = SOCK_SEQPACKET,
-};
-
-FIXTURE_VARIANT_ADD(readers, dgram)
-{
-	.type = SOCK_DGRAM,
-};
-
-FIXTURE_SETUP(readers)
+static void readers_start(struct __test_metadata *_metadata,
+			  struct worker *worker, int fd, bool loop)
 {
 	int i;
 
-	my_type = variant->type;
-	my_connection(_metadata, self->fd);
 	catch_usr1(_metadata);
 	for (i = 0; i < READERS; i++) {
-		self->worker[i].call = call_recv;
-		self->worker[i].fd = self->fd[0];
-		self->worker[i].len = LEN;
+		worker[i] = (struct worker) {
+			.call = call_recv,
+			.fd = fd,
+			.len = LEN,
+			.loop = loop,
+		};
+		worker_start(_metadata, &worker[i]);
 	}
 }
 
-FIXTURE_TEARDOWN(readers)
+TEST_F(pair, message_wakes_one)
 {
-	close(self->fd[0]);
-	close(self->fd[1]);
-}
-
-TEST_F(readers, message_wakes_one)
-{
+	struct worker worker[READERS];
 	int i, done = 0;
 	long before;
 
-	for (i = 0; i < READERS; i++) {
-		self->worker[i].loop = true;
-		worker_start(_metadata, &self->worker[i]);
-	}
-	ASSERT_TRUE(workers_settle(self->worker, READERS));
-	before = workers_switches(self->worker, READERS);
+	readers_start(_metadata, worker, self->fd[0], true);
+	ASSERT_TRUE(workers_settle(worker, READERS));
+	before = workers_switches(worker, READERS);
 	for (i = 0; i < FEW_ROUNDS; i++) {
 		expect_send(_metadata, self->fd[1], "abc");
 		ASSERT_TRUE(becomes_empty(self->fd[0]));
-		ASSERT_TRUE(workers_settle(self->worker, READERS));
+		ASSERT_TRUE(workers_settle(worker, READERS));
 	}
-	EXPECT_GT(2 * FEW_ROUNDS,
-		  workers_switches(self->worker, READERS) - before);
+	/* A stream wakes all its readers. */
+	if (my_type != SOCK_STREAM)
+		EXPECT_GT(2 * FEW_ROUNDS,
+			  workers_switches(worker, READERS) - before);
 	for (i = 0; i < READERS; i++)
-		done += worker_done(&self->worker[i]);
+		done += worker_done(&worker[i]);
 	EXPECT_EQ(FEW_ROUNDS, done);
 }
 
 /* All but one leave by a signal just when the message comes. */
-TEST_F(readers, signal_passes_message_on)
+TEST_F(pair, signal_passes_message_on)
 {
-	struct worker *last = &self->worker[READERS - 1];
+	struct worker worker[READERS], *last = &worker[READERS - 1];
 	int i, round;
 
-	for (i = 0; i < READERS; i++)
-		worker_start(_metadata, &self->worker[i]);
+	readers_start(_metadata, worker, self->fd[0], false);
 	for (round = 0; round < FEW_ROUNDS; round++) {
-		workers_sleep(_metadata, self->worker, READERS);
-		interrupt(self->worker, 0, round % READERS);
+		workers_sleep(_metadata, worker, READERS);
+		interrupt(worker, 0, round % READERS);
 		spin(round);
 		expect_send(_metadata, self->fd[1], "abc");
-		interrupt(self->worker, round % READERS, READERS - 1);
+		interrupt(worker, round % READERS, READERS - 1);
 		for (i = 0; i < READERS - 1; i++)
-			ASSERT_TRUE(worker_finish(&self->worker[i]));
+			ASSERT_TRUE(worker_finish(&worker[i]));
 		ASSERT_TRUE(becomes_empty(self->fd[0]))
 			TH_LOG("round %d: nobody reads", round);
 
@@ -420,15 +358,14 @@ FIXTURE_SETUP(senders)
 
 	my_type = variant->type;
 	if (variant->own) {
-		self->receiver = my_bound_socket(_metadata,
-						 MYPROTO_CHANNEL_ANY);
-		self->channel = my_channel(_metadata, self->receiver);
-		self->fd = my_client(_metadata, self->channel);
+		fd[1] = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
+		self->channel = my_channel(_metadata, fd[1]);
+		fd[0] = my_client(_metadata, self->channel);
 	} else {
 		my_connection(_metadata, fd);
-		self->fd = fd[0];
-		self->receiver = fd[1];
 	}
+	self->fd = fd[0];
+	self->receiver = fd[1];
 	set_rcvbuf(_metadata, self->receiver, RCVBUF);
 	/* All that a stream takes at a time */
 	if (my_type == SOCK_STREAM)
@@ -449,37 +386,43 @@ FIXTURE_TEARDOWN(senders)
 	close(self->fd);
 }
 
+static void senders_start(struct __test_metadata *_metadata,
+			  struct worker *worker, bool loop)
+{
+	int i;
+
+	for (i = 0; i < SENDERS; i++) {
+		worker[i].loop = loop;
+		worker_start(_metadata, &worker[i]);
+	}
+}
+
+/* Read one message, or all that a stream takes at a time. */
+static ssize_t read_one(int fd)
+{
+	static char buf[1 << 16];
+
+	return recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+}
+
 TEST_F(senders, read_wakes_few)
 {
 	size_t len = self->worker[0].len;
-	char *buf = calloc(1, len);
 	long before;
 	int i;
 
-	ASSERT_NE(NULL, buf);
 	my_fill(_metadata, self->fd, len);
-	for (i = 0; i < SENDERS; i++) {
-		self->worker[i].loop = true;
-		worker_start(_metadata, &self->worker[i]);
-	}
+	senders_start(_metadata, self->worker, true);
 	ASSERT_TRUE(workers_settle(self->worker, SENDERS));
 	before = workers_switches(self->worker, SENDERS);
 	for (i = 0; i < FEW_ROUNDS; i++) {
-		ASSERT_EQ((ssize_t)len, recv(self->receiver, buf, len, 0));
+		ASSERT_EQ((ssize_t)len, read_one(self->receiver));
 		ASSERT_TRUE(becomes_full(_metadata, self->receiver))
 			TH_LOG("all sleep after message %d", i);
 		ASSERT_TRUE(workers_settle(self->worker, SENDERS));
 	}
 	EXPECT_GE(3 * FEW_ROUNDS,
 		  workers_switches(self->worker, SENDERS) - before);
-}
-
-/* Read one message, or all that a stream takes at a time. */
-static void read_one(struct __test_metadata *_metadata, int fd)
-{
-	static char buf[1 << 16];
-
-	ASSERT_LT(0, recv(fd, buf, sizeof(buf), MSG_DONTWAIT));
 }
 
 /* All but the last have left: there is no space that this one could use. */
@@ -494,26 +437,27 @@ static void senders_check(struct __test_metadata *_metadata,
 		TH_LOG("round %d: the last one sleeps", round);
 
 	my_drain(_metadata, receiver);
-	ASSERT_TRUE(worker_finish(&worker[SENDERS - 1]));
-	ASSERT_EQ((ssize_t)worker->len, worker[SENDERS - 1].ret);
+	ASSERT_TRUE(worker_finish(&worker[i]));
+	ASSERT_EQ((ssize_t)worker[i].len, worker[i].ret);
 	my_drain(_metadata, receiver);
 }
 
 /* All but one leave by a signal just when there is space. */
 TEST_F(senders, signal_passes_space_on)
 {
-	int i, round;
+	struct worker *worker = self->worker;
+	int round, first;
 
-	for (i = 0; i < SENDERS; i++)
-		worker_start(_metadata, &self->worker[i]);
+	senders_start(_metadata, worker, false);
 	for (round = 0; round < FEW_ROUNDS; round++) {
-		my_fill(_metadata, self->fd, self->worker[0].len);
-		workers_sleep(_metadata, self->worker, SENDERS);
-		interrupt(self->worker, 0, round % SENDERS);
+		first = round % SENDERS;
+		my_fill(_metadata, self->fd, worker->len);
+		workers_sleep(_metadata, worker, SENDERS);
+		interrupt(worker, 0, first);
 		spin(round);
-		read_one(_metadata, self->receiver);
-		interrupt(self->worker, round % SENDERS, SENDERS - 1);
-		senders_check(_metadata, self->worker, self->receiver, round);
+		ASSERT_LT(0, read_one(self->receiver));
+		interrupt(worker, first, SENDERS - 1);
+		senders_check(_metadata, worker, self->receiver, round);
 	}
 }
 
@@ -522,45 +466,40 @@ TEST_F(senders, signal_passes_space_on)
 /* The same with a time that is over just then */
 TEST_F(senders, timeout_passes_space_on)
 {
+	struct worker *worker = self->worker;
 	int i, round;
 
-	for (i = 0; i < SENDERS; i++)
-		worker_start(_metadata, &self->worker[i]);
+	senders_start(_metadata, worker, false);
 	for (round = 0; round < 20; round++) {
-		my_fill(_metadata, self->fd, self->worker[0].len);
+		my_fill(_metadata, self->fd, worker->len);
 		/* A call looks at it when it begins. */
 		for (i = 0; i < SENDERS - 1; i++) {
-			set_timeout(_metadata, self->worker[i].fd, SO_SNDTIMEO,
+			set_timeout(_metadata, worker[i].fd, SO_SNDTIMEO,
 				    TIMEOUT_MS);
-			worker_tell(&self->worker[i]);
+			worker_tell(&worker[i]);
 		}
-		ASSERT_TRUE(workers_settle(self->worker, SENDERS - 1));
-		set_timeout(_metadata, self->worker[i].fd, SO_SNDTIMEO, 0);
-		worker_sleep(_metadata, &self->worker[i]);
+		ASSERT_TRUE(workers_settle(worker, SENDERS - 1));
+		set_timeout(_metadata, worker[i].fd, SO_SNDTIMEO, 0);
+		worker_sleep(_metadata, &worker[i]);
 		usleep((TIMEOUT_MS - round) * 1000);
-		read_one(_metadata, self->receiver);
-		senders_check(_metadata, self->worker, self->receiver, round);
+		ASSERT_LT(0, read_one(self->receiver));
+		senders_check(_metadata, worker, self->receiver, round);
 	}
 }
 
 static pid_t sender_child(struct __test_metadata *_metadata, int fd,
 			  __u32 channel, size_t len)
 {
-	char *buf = calloc(1, len);
-	pid_t pid;
+	static const char buf[1 << 16];
+	pid_t pid = my_fork(_metadata);
 
-	ASSERT_NE(NULL, buf);
-	pid = my_fork(_metadata);
 	if (pid) {
-		free(buf);
+		ASSERT_TRUE(wait_asleep(pid));
 		return pid;
 	}
 	/* A socket that is closed when its process ends */
-	if (channel) {
-		fd = socket(AF_MYPROTO, my_type, 0);
-		if (my_connect(fd, channel))
-			_exit(errno);
-	}
+	if (channel)
+		fd = my_client(_metadata, channel);
 	_exit(err_of(send(fd, buf, len, MSG_NOSIGNAL)));
 }
 
@@ -573,18 +512,15 @@ TEST_F(senders, kill_passes_space_on)
 
 	for (round = 0; round < 10; round++) {
 		my_fill(_metadata, self->fd, len);
-		for (i = 0; i < SENDERS; i++) {
+		for (i = 0; i < SENDERS; i++)
 			pid[i] = sender_child(_metadata, self->fd,
 					      self->channel, len);
-			ASSERT_TRUE(wait_asleep(pid[i]));
-		}
-		for (i = 0; i < SENDERS - 1; i++) {
+		for (i = 0; i < SENDERS; i++) {
 			if (i == round % SENDERS)
-				read_one(_metadata, self->receiver);
-			kill(pid[i], SIGKILL);
+				ASSERT_LT(0, read_one(self->receiver));
+			if (i < SENDERS - 1)
+				kill(pid[i], SIGKILL);
 		}
-		if (round % SENDERS >= SENDERS - 1)
-			read_one(_metadata, self->receiver);
 		for (i = 0; i < SENDERS - 1; i++) {
 			code = my_wait(pid[i]);
 			ASSERT_TRUE(!code || code == -SIGKILL);
@@ -592,7 +528,7 @@ TEST_F(senders, kill_passes_space_on)
 		ASSERT_TRUE(becomes_full(_metadata, self->receiver))
 			TH_LOG("round %d: the last one sleeps", round);
 		my_drain(_metadata, self->receiver);
-		ASSERT_EQ(0, my_wait(pid[SENDERS - 1]));
+		ASSERT_EQ(0, my_wait(pid[i]));
 		my_drain(_metadata, self->receiver);
 	}
 }
@@ -602,50 +538,12 @@ TEST_F(senders, kill_passes_space_on)
  * the sender goes on.
  */
 
-FIXTURE(wanting)
-{
-	struct worker sender;
-	int fd[2];
-	int rcvbuf;
-};
-
-FIXTURE_VARIANT(wanting)
-{
+static const struct {
 	size_t len;	/* of each send() */
 	bool edge;
-};
-
-FIXTURE_VARIANT_ADD(wanting, level)
-{
-	.len = LEN,
-};
-
-FIXTURE_VARIANT_ADD(wanting, level_small)
-{
-	.len = SMALL,
-};
-
-FIXTURE_VARIANT_ADD(wanting, level_large)
-{
-	.len = 70000,
-};
-
-FIXTURE_VARIANT_ADD(wanting, edge)
-{
-	.len = LEN,
-	.edge = true,
-};
-
-FIXTURE_VARIANT_ADD(wanting, edge_small)
-{
-	.len = SMALL,
-	.edge = true,
-};
-
-FIXTURE_VARIANT_ADD(wanting, edge_large)
-{
-	.len = 70000,
-	.edge = true,
+} wanting[] = {
+	{ SMALL, false }, { LEN, false }, { 70000, false },
+	{ SMALL, true }, { LEN, true }, { 70000, true },
 };
 
 /* Sends all, then the end; with an epoll it waits for an edge when it has to */
@@ -671,89 +569,93 @@ static long call_send_all(struct worker *worker)
 	return shutdown(worker->fd, SHUT_WR) ? -1 : (long)sent;
 }
 
-FIXTURE_SETUP(wanting)
+/* A new connection in @fd, to which the sender sends; tells SO_RCVBUF */
+static int wanting_open(struct __test_metadata *_metadata,
+			struct worker *sender, int i, int fd[2])
 {
-	struct worker *sender = &self->sender;
-
 	my_type = SOCK_STREAM;
-	my_connection(_metadata, self->fd);
-	set_rcvbuf(_metadata, self->fd[1], RCVBUF);
-	self->rcvbuf = get_int_opt(_metadata, self->fd[1], SO_RCVBUF);
-	sender->fd = self->fd[0];
-	sender->len = variant->len;
-	if (variant->edge) {
+	my_connection(_metadata, fd);
+	set_rcvbuf(_metadata, fd[1], RCVBUF);
+	sender->fd = fd[0];
+	sender->len = wanting[i].len;
+	sender->flags = 0;
+	if (wanting[i].edge) {
 		sender->flags = MSG_DONTWAIT;
-		sender->epoll = make_epoll(_metadata, self->fd[0],
+		sender->epoll = make_epoll(_metadata, fd[0],
 					   EPOLLOUT | EPOLLET);
 		next_event(sender->epoll, 0);
 	}
+	return get_int_opt(_metadata, fd[1], SO_RCVBUF);
 }
 
-FIXTURE_TEARDOWN(wanting)
+TEST(wanting_rcvlowat)
 {
-	close(self->fd[0]);
-	close(self->fd[1]);
-}
-
-TEST_F(wanting, rcvlowat)
-{
-	struct worker *sender = &self->sender;
-	int lowat = self->rcvbuf / 10 * 9, epoll;
-	size_t total = 0;
+	struct worker sender = { .call = call_send_all, .len = 70000 };
+	int fd[2], rcvbuf, epoll, i;
+	size_t total;
 	char buf[700];
 	ssize_t n;
 
-	sender->call = call_send_all;
-	sender->total = variant->len < LEN ? 200 * LEN : 500 * LEN;
-	set_int_opt(_metadata, self->fd[1], SO_RCVLOWAT, lowat);
-	epoll = make_epoll(_metadata, self->fd[1],
-			   EPOLLIN | (variant->edge ? EPOLLET : 0));
-	worker_start(_metadata, sender);
-	worker_tell(sender);
-	do {
-		ASSERT_EQ(EPOLLIN, EPOLLIN & next_event(epoll, WAIT_MS))
-			TH_LOG("both sleep after %zu bytes", total);
+	worker_start(_metadata, &sender);
+	for (i = 0; i < ARRAY_SIZE(wanting); i++) {
+		rcvbuf = wanting_open(_metadata, &sender, i, fd);
+		set_int_opt(_metadata, fd[1], SO_RCVLOWAT, rcvbuf / 10 * 9);
+		epoll = make_epoll(_metadata, fd[1], EPOLLIN |
+				   (wanting[i].edge ? EPOLLET : 0));
+		sender.total = (sender.len < LEN ? 200 : 500) * LEN;
+		total = 0;
+		worker_tell(&sender);
 		do {
-			n = recv(self->fd[1], buf, sizeof(buf), MSG_DONTWAIT);
-			if (n > 0)
-				total += n;
-			/* Another edge comes only when all was read. */
-		} while (n > 0 && variant->edge);
-	} while (n > 0 || (n < 0 && errno == EAGAIN));
-	ASSERT_EQ(0, n);
-	ASSERT_TRUE(worker_finish(sender));
-	EXPECT_EQ(sender->ret, (long)total);
-	EXPECT_LE(sender->total, total);
+			ASSERT_EQ(EPOLLIN, EPOLLIN & next_event(epoll, WAIT_MS))
+				TH_LOG("case %d: both sleep after %zu bytes", i,
+				       total);
+			do {
+				n = recv(fd[1], buf, sizeof(buf), MSG_DONTWAIT);
+				if (n > 0)
+					total += n;
+				/* Another edge comes only when all was read. */
+			} while (n > 0 && wanting[i].edge);
+		} while (n > 0 || (n < 0 && errno == EAGAIN));
+		ASSERT_EQ(0, n);
+		ASSERT_TRUE(worker_finish(&sender));
+		EXPECT_EQ(sender.ret, (long)total);
+		EXPECT_LE(sender.total, total);
+	}
 }
 
 /* A peek at more than there may be, and somebody who reads meanwhile */
-TEST_F(wanting, peek_waitall)
+TEST(wanting_peek_waitall)
 {
+	struct worker sender = { .call = call_send_all, .len = 70000 };
 	struct worker peeker = {
 		.call = call_recv,
-		.fd = self->fd[1],
-		.len = 2 * self->rcvbuf,
+		.len = 1 << 16,
 		.flags = MSG_PEEK | MSG_WAITALL,
 	};
-	struct worker *sender = &self->sender;
+	int fd[2], i, round;
 	char buf[700];
-	int round;
 
-	/* It does not end before the test. */
-	sender->call = call_send_all;
-	sender->total = SIZE_MAX;
-	worker_start(_metadata, sender);
+	worker_start(_metadata, &sender);
 	worker_start(_metadata, &peeker);
-	worker_tell(sender);
-	for (round = 0; round < 200; round++) {
-		worker_tell(&peeker);
-		recv(self->fd[1], buf, sizeof(buf), MSG_DONTWAIT);
-		ASSERT_TRUE(worker_finish(&peeker))
-			TH_LOG("round %d: the peek does not end", round);
-		ASSERT_LT(0, peeker.ret);
+	for (i = 0; i < ARRAY_SIZE(wanting); i++) {
+		peeker.len = 2 * wanting_open(_metadata, &sender, i, fd);
+		peeker.fd = fd[1];
+		/* It does not end before the other end does. */
+		sender.total = SIZE_MAX;
+		worker_tell(&sender);
+		for (round = 0; round < 200; round++) {
+			worker_tell(&peeker);
+			recv(fd[1], buf, sizeof(buf), MSG_DONTWAIT);
+			ASSERT_TRUE(worker_finish(&peeker))
+				TH_LOG("case %d, round %d: the peek goes on", i,
+				       round);
+			ASSERT_LT(0, peeker.ret);
+		}
+		ASSERT_FALSE(worker_idle(&sender))
+			TH_LOG("%ld: %s", sender.ret, strerror(sender.err));
+		ASSERT_EQ(0, shutdown(fd[1], SHUT_RD));
+		ASSERT_TRUE(worker_finish(&sender));
 	}
-	ASSERT_FALSE(worker_idle(sender))
-		TH_LOG("%ld: %s", sender->ret, strerror(sender->err));
 }
 
 /*
@@ -764,85 +666,32 @@ TEST_F(wanting, peek_waitall)
 #define PIECE		65536
 #define MAX_NTH		100
 
-FIXTURE(shortage)
-{
-	struct fault fault;
-};
-
-FIXTURE_VARIANT(shortage)
-{
+static const struct shortage {
 	int type;
 	size_t queued;	/* what there is before, in one send() */
 	size_t len;	/* what is sent then */
 	bool splice;
 	bool drain;	/* the reader takes all */
+} shortages[] = {
+	/* A large piece gets smaller pages instead, and the small one fails. */
+	{ SOCK_STREAM, 0, PIECE + LEN, .drain = false },
+	{ SOCK_STREAM, 2000, 2000, .drain = false },
+	{ SOCK_STREAM, 0, 4 * PIECE, .splice = true },
+	/* More than half is taken, so that there has to be a read before. */
+	{ SOCK_STREAM, 4 * PIECE, PIECE + LEN, .drain = true },
+	{ SOCK_STREAM, 4 * PIECE, PIECE * 3 / 2, .splice = true, .drain = true },
+	{ SOCK_SEQPACKET, 2000, 2000, .drain = false },
+	{ SOCK_SEQPACKET, 2000, 2000, .drain = true },
+	{ SOCK_DGRAM, 2000, 2000, .drain = true },
 };
 
-/* A large piece gets smaller pages instead, and the small one fails. */
-FIXTURE_VARIANT_ADD(shortage, stream)
+FIXTURE(shortage)
 {
-	.type = SOCK_STREAM,
-	.len = PIECE + LEN,
-};
-
-/* More than half is taken, so that there has to be a read before. */
-FIXTURE_VARIANT_ADD(shortage, stream_drained)
-{
-	.type = SOCK_STREAM,
-	.queued = 4 * PIECE,
-	.len = PIECE + LEN,
-	.drain = true,
-};
-
-FIXTURE_VARIANT_ADD(shortage, stream_small)
-{
-	.type = SOCK_STREAM,
-	.queued = 2000,
-	.len = 2000,
-};
-
-FIXTURE_VARIANT_ADD(shortage, stream_splice)
-{
-	.type = SOCK_STREAM,
-	.len = 4 * PIECE,
-	.splice = true,
-};
-
-FIXTURE_VARIANT_ADD(shortage, stream_splice_drained)
-{
-	.type = SOCK_STREAM,
-	.queued = 4 * PIECE,
-	.len = PIECE + PIECE / 2,
-	.splice = true,
-	.drain = true,
-};
-
-FIXTURE_VARIANT_ADD(shortage, seqpacket)
-{
-	.type = SOCK_SEQPACKET,
-	.queued = 2000,
-	.len = 2000,
-};
-
-FIXTURE_VARIANT_ADD(shortage, seqpacket_drained)
-{
-	.type = SOCK_SEQPACKET,
-	.queued = 2000,
-	.len = 2000,
-	.drain = true,
-};
-
-FIXTURE_VARIANT_ADD(shortage, dgram_drained)
-{
-	.type = SOCK_DGRAM,
-	.queued = 2000,
-	.len = 2000,
-	.drain = true,
+	struct fault fault;
 };
 
 FIXTURE_SETUP(shortage)
 {
-	my_type = variant->type;
 	fault_init(_metadata, &self->fault);
 }
 
@@ -851,11 +700,12 @@ FIXTURE_TEARDOWN(shortage)
 	fault_exit(&self->fault);
 }
 
-/* From the pipe whose read end is in @epoll */
-static long call_splice(struct worker *worker)
+/* send(), or splice() from a pipe, without waiting */
+static ssize_t short_send(int fd, const char *buf, size_t len, int pipe)
 {
-	return splice(worker->epoll, NULL, worker->fd, NULL, worker->len,
-		      SPLICE_F_NONBLOCK);
+	return pipe < 0 ?
+	       send(fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL) :
+	       splice(pipe, NULL, fd, NULL, len, SPLICE_F_NONBLOCK);
 }
 
 static int full_pipe(struct __test_metadata *_metadata, const char *buf,
@@ -870,65 +720,65 @@ static int full_pipe(struct __test_metadata *_metadata, const char *buf,
 	return fd[0];
 }
 
+/* Send with the @nth allocation failing; false if there are not so many. */
+static bool shortage_try(struct __test_metadata *_metadata,
+			 struct fault *fault, const struct shortage *shortage,
+			 int nth, int *cut)
+{
+	static const char buf[4 * PIECE];
+	int fd[2], epoll, pipe = -1, err;
+	bool failed;
+	ssize_t n;
+
+	my_connection(_metadata, fd);
+	/* Enough for all that is sent, and half of it not */
+	if (my_type == SOCK_STREAM)
+		set_rcvbuf(_metadata, fd[1], 212992);
+	epoll = make_epoll(_metadata, fd[0], EPOLLOUT | EPOLLET);
+	EXPECT_EQ(EPOLLOUT, next_event(epoll, 0));
+	if (shortage->queued)
+		ASSERT_EQ((ssize_t)shortage->queued,
+			  short_send(fd[0], buf, shortage->queued, -1));
+	if (shortage->splice)
+		pipe = full_pipe(_metadata, buf, shortage->len);
+	EXPECT_EQ(0, next_event(epoll, 0));
+
+	fault_arm(fault, nth);
+	n = short_send(fd[0], buf, shortage->len, pipe);
+	err = err_of(n);
+	failed = !fault_unused(fault);
+	if (n != (ssize_t)shortage->len) {
+		++*cut;
+		EXPECT_TRUE(failed);
+		if (n < 0)
+			EXPECT_EQ(ENOBUFS, err);
+		if (shortage->drain)
+			my_drain(_metadata, fd[1]);
+		ASSERT_EQ(EPOLLOUT, next_event(epoll, WAIT_MS))
+			TH_LOG("allocation %d: %zd sent", nth, n);
+	}
+	close(fd[0]);
+	close(fd[1]);
+	close(epoll);
+	close(pipe);
+	return failed;
+}
+
 TEST_F(shortage, edge_after_short_send)
 {
-	char *buf = calloc(1, variant->len + variant->queued);
-	struct worker sender = {
-		.len = variant->len,
-		.flags = MSG_DONTWAIT,
-		.buf = buf,
-		.epoll = -1,
-		.call = variant->splice ? call_splice : call_send,
-	};
-	int n, fd[2], epoll, rcvbuf, cut = 0;
-	bool failed;
+	int i, nth, cut;
 
-	ASSERT_NE(NULL, buf);
-	for (n = 1; n < MAX_NTH; n++) {
-		my_connection(_metadata, fd);
-		sender.fd = fd[0];
-		/* Enough for all that is sent, and half of it not */
-		rcvbuf = get_int_opt(_metadata, fd[1], SO_RCVBUF);
-		if (my_type == SOCK_STREAM)
-			set_rcvbuf(_metadata, fd[1], 212992);
-		EXPECT_LE(rcvbuf, get_int_opt(_metadata, fd[1], SO_RCVBUF));
-		epoll = make_epoll(_metadata, fd[0], EPOLLOUT | EPOLLET);
-		EXPECT_EQ(EPOLLOUT, next_event(epoll, 0));
-		if (variant->queued)
-			ASSERT_EQ((ssize_t)variant->queued,
-				  send(fd[0], buf, variant->queued,
-				       MSG_DONTWAIT));
-		if (variant->splice)
-			sender.epoll = full_pipe(_metadata, buf, variant->len);
-		EXPECT_EQ(0, next_event(epoll, 0));
-
-		fault_arm(&self->fault, n);
-		sender.ret = sender.call(&sender);
-		sender.err = err_of(sender.ret);
-		failed = !fault_unused(&self->fault);
-		if (!failed)
-			EXPECT_EQ((long)variant->len, sender.ret);
-		if (sender.ret != (long)variant->len) {
-			cut++;
-			if (sender.ret < 0)
-				EXPECT_EQ(ENOBUFS, sender.err);
-			if (variant->drain)
-				my_drain(_metadata, fd[1]);
-			ASSERT_EQ(EPOLLOUT, next_event(epoll, WAIT_MS))
-				TH_LOG("allocation %d: %ld sent", n,
-				       sender.ret);
-		}
-		close(fd[0]);
-		close(fd[1]);
-		close(epoll);
-		close(sender.epoll);
-		if (!failed)
-			break;
+	for (i = 0; i < ARRAY_SIZE(shortages); i++) {
+		my_type = shortages[i].type;
+		for (cut = 0, nth = 1; nth < MAX_NTH; nth++)
+			if (!shortage_try(_metadata, &self->fault,
+					  &shortages[i], nth, &cut))
+				break;
+		EXPECT_GT(MAX_NTH, nth)
+			TH_LOG("case %d", i);
+		EXPECT_LT(0, cut)
+			TH_LOG("case %d was never cut short", i);
 	}
-	/* It was cut short at least once, and not for another reason. */
-	EXPECT_LT(0, cut);
-	EXPECT_FALSE(failed);
-	free(buf);
 }
 
 /* What peeking moves elsewhere, and charges less there, makes room. */
@@ -950,63 +800,29 @@ TEST(peek_makes_room)
 	EXPECT_EQ(EPOLLOUT, next_event(epoll, WAIT_MS));
 }
 
-struct peek {
-	int fd;
-	int go;		/* the round; -1 is the end */
-	int done;
-};
-
-static void *peek_each_round(void *arg)
-{
-	struct peek *peek = arg;
-	int go, last = 0;
-	char c;
-
-	for (;;) {
-		go = __atomic_load_n(&peek->go, __ATOMIC_SEQ_CST);
-		if (go < 0)
-			return NULL;
-		if (go == last) {
-			sched_yield();
-			continue;
-		}
-		last = go;
-		recv(peek->fd, &c, 1, MSG_PEEK);
-		__atomic_store_n(&peek->done, go, __ATOMIC_SEQ_CST);
-	}
-}
-
 /* A message that is there is seen while somebody peeks at it. */
-static void peek_and_poll(struct __test_metadata *_metadata, int type)
+TEST_F(pair, peek_and_poll)
 {
-	struct peek peek = {};
-	pthread_t thread;
-	int fd[2], round, missed = 0;
+	struct worker peeker = {
+		.call = call_recv,
+		.len = 1,
+		.flags = MSG_PEEK,
+	};
+	int round, missed = 0;
 
-	my_type = type;
-	my_socketpair(_metadata, fd);
-	peek.fd = fd[1];
-	ASSERT_EQ(0, pthread_create(&thread, NULL, peek_each_round, &peek));
-	for (round = 1; round <= 1000; round++) {
-		expect_send(_metadata, fd[0], "x");
-		__atomic_store_n(&peek.go, round, __ATOMIC_SEQ_CST);
-		while (__atomic_load_n(&peek.done, __ATOMIC_SEQ_CST) != round)
-			missed += !(poll_now(fd[1]) & POLLIN);
-		expect_recv(_metadata, fd[1], "x");
+	close(self->fd[0]);
+	close(self->fd[1]);
+	my_socketpair(_metadata, self->fd);
+	peeker.fd = self->fd[1];
+	worker_start(_metadata, &peeker);
+	for (round = 0; round < 1000; round++) {
+		expect_send(_metadata, self->fd[0], "x");
+		worker_tell(&peeker);
+		while (!worker_idle(&peeker))
+			missed += !(poll_now(self->fd[1]) & POLLIN);
+		expect_recv(_metadata, self->fd[1], "x");
 	}
-	__atomic_store_n(&peek.go, -1, __ATOMIC_SEQ_CST);
-	ASSERT_EQ(0, pthread_join(thread, NULL));
 	EXPECT_EQ(0, missed);
-}
-
-TEST(seqpacket_peek_and_poll)
-{
-	peek_and_poll(_metadata, SOCK_SEQPACKET);
-}
-
-TEST(dgram_peek_and_poll)
-{
-	peek_and_poll(_metadata, SOCK_DGRAM);
 }
 
 int main(int argc, char **argv)
