@@ -63,7 +63,7 @@ static inline bool myproto_small_suits(const struct sock *sk,
  * is not consumed.
  */
 static inline bool myproto_small_fill(const struct sock *sk, void *to,
-			       struct msghdr *msg, u32 len)
+				      struct msghdr *msg, u32 len)
 {
 	struct myproto_record *rec = to;
 
@@ -86,16 +86,16 @@ static struct myproto_small *myproto_small_alloc(struct sock *sk,
 {
 	const struct myproto_sock *msk = myproto_sk(peer);
 	u32 need = myproto_record_size(sk, len), size;
-	bool shared = need <= MYPROTO_SMALL_LOCKED;
+	bool shared = need <= MYPROTO_SMALL_LOCKED, more;
 	struct myproto_small *buf;
 	struct mem_cgroup *old;
 	gfp_t gfp;
 
 	size = sizeof(*buf) + need;
+	more = READ_ONCE(msk->small_tail) && READ_ONCE(msk->small_more);
 	if (shared)
-		size = max_t(u32, size, READ_ONCE(msk->small_tail) &&
-					READ_ONCE(msk->small_more) ?
-					MYPROTO_SMALL_MANY : MYPROTO_SMALL_FEW);
+		size = max_t(u32, size, more ? MYPROTO_SMALL_MANY :
+					       MYPROTO_SMALL_FEW);
 	size = kmalloc_size_roundup(size);
 	*err = -ENOBUFS;
 	old = myproto_charge_begin(sk, peer, &gfp);

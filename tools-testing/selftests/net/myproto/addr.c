@@ -199,11 +199,11 @@ TEST_F(type, bind)
 TEST_F(type, bind_any_gives_distinct_dynamic)
 {
 	__s64 channel[50];
-	int i, j;
+	int fd, i, j;
 
 	for (i = 0; i < ARRAY_SIZE(channel); i++) {
-		channel[i] = my_channel(_metadata, my_bound_socket(_metadata,
-							MYPROTO_CHANNEL_ANY));
+		fd = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
+		channel[i] = my_channel(_metadata, fd);
 		ASSERT_LE(DYNAMIC_START, channel[i]);
 		for (j = 0; j < i; j++)
 			ASSERT_NE(channel[j], channel[i]);

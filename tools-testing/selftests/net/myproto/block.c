@@ -114,7 +114,7 @@ static void call_prepare(struct __test_metadata *_metadata,
 
 /* Prepare for the next call of the type; false when there was the last. */
 static bool call_next(struct __test_metadata *_metadata,
-		      FIXTURE_DATA(block) *self, enum op last)
+		      struct _test_data_block *self, enum op last)
 {
 	if (self->next > last)
 		return false;

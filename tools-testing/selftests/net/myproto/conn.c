@@ -400,29 +400,29 @@ TEST_F(type, close)
 	static const struct {
 		int unread, read;	/* bytes that came, and it read */
 		bool last;		/* it has sent something */
-	} cases[] = {
+	} rows[] = {
 		{ 0, 0, false }, { 1, 1, false }, { 1, 0, false },
 		{ 2, 1, false }, { 0, 0, true }, { 1, 0, true },
 	};
 	enum { BY_RECV, BY_SEND, BY_SO_ERROR } by;
 	int fd[2], i, j, n, err;
 
-	for (i = 0; i < 6 * (int)ARRAY_SIZE(cases); i++) {
+	for (i = 0; i < 6 * (int)ARRAY_SIZE(rows); i++) {
 		n = i / 6;
 		by = i % 3;
 		if (i % 6 < 3)
 			my_connection(_metadata, fd);
 		else
 			my_socketpair(_metadata, fd);
-		for (j = 0; j < cases[n].unread; j++)
+		for (j = 0; j < rows[n].unread; j++)
 			ASSERT_EQ(0, try_send(fd[1]));
-		for (j = 0; j < cases[n].read; j++)
+		for (j = 0; j < rows[n].read; j++)
 			ASSERT_EQ(0, try_recv(fd[0]));
-		if (cases[n].last)
+		if (rows[n].last)
 			expect_send(_metadata, fd[0], "last");
 		close(fd[0]);
 
-		err = cases[n].unread > cases[n].read ? ECONNRESET : 0;
+		err = rows[n].unread > rows[n].read ? ECONNRESET : 0;
 		if (by == BY_SEND)
 			EXPECT_EQ(EPIPE, try_send(fd[1]));
 		if (by == BY_SO_ERROR) {
@@ -431,7 +431,7 @@ TEST_F(type, close)
 			EXPECT_EQ(0, get_int_opt(_metadata, fd[1], SO_ERROR));
 			err = 0;
 		}
-		if (cases[n].last)
+		if (rows[n].last)
 			expect_recv(_metadata, fd[1], "last");
 		/* Once */
 		if (err)

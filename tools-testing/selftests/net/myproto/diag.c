@@ -59,21 +59,39 @@ static struct told {
 } told[8192];
 
 /* Where an attribute goes, and what asks for it */
-#define ATTR(field, flag)	\
-	{ offsetof(struct told, field), sizeof(told->field), flag }
-
 static const struct {
 	size_t offset;
 	size_t len;
 	__u32 show;
 } attrs[] = {
-	[MYPROTO_DIAG_PEER_CHANNEL]	= ATTR(peer_channel, MDIAG_SHOW_PEER),
-	[MYPROTO_DIAG_PEER_INO]		= ATTR(peer_ino, MDIAG_SHOW_PEER),
-	[MYPROTO_DIAG_PEER_COOKIE]	= ATTR(peer_cookie, MDIAG_SHOW_PEER),
-	[MYPROTO_DIAG_RQUEUE]		= ATTR(rqueue, MDIAG_SHOW_RQLEN),
-	[MYPROTO_DIAG_WQUEUE]		= ATTR(wqueue, MDIAG_SHOW_RQLEN),
-	[MYPROTO_DIAG_MEMINFO]		= ATTR(meminfo, MDIAG_SHOW_MEMINFO),
-	[MYPROTO_DIAG_UID]		= ATTR(uid, MDIAG_SHOW_UID),
+	[MYPROTO_DIAG_PEER_CHANNEL] = {
+		offsetof(struct told, peer_channel), sizeof(told->peer_channel),
+		MDIAG_SHOW_PEER,
+	},
+	[MYPROTO_DIAG_PEER_INO] = {
+		offsetof(struct told, peer_ino), sizeof(told->peer_ino),
+		MDIAG_SHOW_PEER,
+	},
+	[MYPROTO_DIAG_PEER_COOKIE] = {
+		offsetof(struct told, peer_cookie), sizeof(told->peer_cookie),
+		MDIAG_SHOW_PEER,
+	},
+	[MYPROTO_DIAG_RQUEUE] = {
+		offsetof(struct told, rqueue), sizeof(told->rqueue),
+		MDIAG_SHOW_RQLEN,
+	},
+	[MYPROTO_DIAG_WQUEUE] = {
+		offsetof(struct told, wqueue), sizeof(told->wqueue),
+		MDIAG_SHOW_RQLEN,
+	},
+	[MYPROTO_DIAG_MEMINFO] = {
+		offsetof(struct told, meminfo), sizeof(told->meminfo),
+		MDIAG_SHOW_MEMINFO,
+	},
+	[MYPROTO_DIAG_UID] = {
+		offsetof(struct told, uid), sizeof(told->uid),
+		MDIAG_SHOW_UID,
+	},
 };
 
 /* The attributes that @show asks for, as a mask */

@@ -273,7 +273,7 @@ TEST_F(any, bad_control_messages)
 	struct link *link = &self->link;
 	static const struct {
 		int level, type, len, err;
-	} cases[] = {
+	} rows[] = {
 		{ SOL_SOCKET, SCM_CREDENTIALS, sizeof(cred) - 4, EINVAL },
 		{ SOL_SOCKET, SCM_CREDENTIALS, 0, EINVAL },
 		{ SOL_SOCKET, SCM_CREDENTIALS + 100, sizeof(int), EINVAL },
@@ -282,13 +282,13 @@ TEST_F(any, bad_control_messages)
 	};
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		EXPECT_EQ(cases[i].err,
-			  err_of(send_cmsg(link, "x", cases[i].level,
-					   cases[i].type, &cred,
-					   cases[i].len)))
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		EXPECT_EQ(rows[i].err,
+			  err_of(send_cmsg(link, "x", rows[i].level,
+					   rows[i].type, &cred,
+					   rows[i].len)))
 			TH_LOG("case %d", i);
-		EXPECT_EQ(cases[i].err ? EAGAIN : 0, try_recv(link->fd[1]));
+		EXPECT_EQ(rows[i].err ? EAGAIN : 0, try_recv(link->fd[1]));
 	}
 }
 
@@ -972,12 +972,12 @@ FIXTURE_TEARDOWN(splice)
 }
 
 /* From the file to the socket, and from the socket to the pipe */
-static ssize_t file_in(FIXTURE_DATA(splice) *self, off_t offset, size_t len)
+static ssize_t file_in(struct _test_data_splice *self, off_t offset, size_t len)
 {
 	return sendfile(self->link.fd[0], self->file, &offset, len);
 }
 
-static ssize_t pipe_out(FIXTURE_DATA(splice) *self, size_t len, int flags)
+static ssize_t pipe_out(struct _test_data_splice *self, size_t len, int flags)
 {
 	return splice(self->link.fd[1], NULL, self->pipe[1], NULL, len, flags);
 }

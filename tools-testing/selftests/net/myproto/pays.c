@@ -139,7 +139,8 @@ static long usage(enum group group)
 	return read_number(names[group], "memory.current", "");
 }
 
-static void measure(struct __test_metadata *_metadata, FIXTURE_DATA(pays) *self)
+static void measure(struct __test_metadata *_metadata,
+		    struct _test_data_pays *self)
 {
 	int i;
 
@@ -151,7 +152,7 @@ static void measure(struct __test_metadata *_metadata, FIXTURE_DATA(pays) *self)
 
 /* @payer has been charged for @queued bytes since measure(), no other group */
 static void expect_charged(struct __test_metadata *_metadata,
-			   FIXTURE_DATA(pays) *self,
+			   struct _test_data_pays *self,
 			   enum group payer, long queued)
 {
 	long rise;
@@ -171,7 +172,7 @@ static void expect_charged(struct __test_metadata *_metadata,
 
 /* What @group was charged for has been given back. */
 static void expect_given_back(struct __test_metadata *_metadata,
-			      FIXTURE_DATA(pays) *self, enum group group)
+			      struct _test_data_pays *self, enum group group)
 {
 	long end = now_ms() + WAIT_MS, limit = self->before[group] + NOISE;
 
@@ -191,7 +192,8 @@ static void limit_group(struct __test_metadata *_metadata, enum group group)
 
 /* SERVER has a socket, and @client has one that connects to it. */
 static void make_client(struct __test_metadata *_metadata,
-			FIXTURE_DATA(pays) *self, int type, enum group client)
+			struct _test_data_pays *self, int type,
+			enum group client)
 {
 	__u32 channel;
 
@@ -209,7 +211,8 @@ static void make_client(struct __test_metadata *_metadata,
 
 /* @acceptor accepts, or a DGRAM socket connects to the client's. */
 static void accept_in(struct __test_metadata *_metadata,
-		      FIXTURE_DATA(pays) *self, int type, enum group acceptor)
+		      struct _test_data_pays *self, int type,
+		      enum group acceptor)
 {
 	int channel = my_channel(_metadata, self->fd[CLIENT]);
 
@@ -244,8 +247,9 @@ static long send_until(struct __test_metadata *_metadata, int fd, size_t chunk,
  * than what @to, unless that is -1, is charged: debug options make each object
  * larger.
  */
-static void fill(struct __test_metadata *_metadata, FIXTURE_DATA(pays) *self,
-		 int from, int to, size_t chunk, enum group payer)
+static void fill(struct __test_metadata *_metadata,
+		 struct _test_data_pays *self, int from, int to, size_t chunk,
+		 enum group payer)
 {
 	long queued;
 

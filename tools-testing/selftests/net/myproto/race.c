@@ -249,8 +249,9 @@ struct outcome {
 	struct call then[5];
 };
 
-#define CONN	(1 << SOCK_STREAM | 1 << SOCK_SEQPACKET)
-#define DGRAM	(1 << SOCK_DGRAM)
+#define TYPE(type)	(1 << (type))
+#define CONN	(TYPE(SOCK_STREAM) | TYPE(SOCK_SEQPACKET))
+#define DGRAM	TYPE(SOCK_DGRAM)
 #define ANY	(CONN | DGRAM)
 
 /* What a race starts from. The first socket is not bound, the second and the

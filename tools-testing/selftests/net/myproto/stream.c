@@ -481,11 +481,11 @@ static size_t random_size(int max_bits)
 	return (random() & ((1U << bits) - 1)) + 1;
 }
 
-enum wait { BLOCK, POLL, EPOLL_EDGE };
+enum waits { BLOCK, POLL, EPOLL_EDGE };
 
 /* One end of a transfer, both directions of which may be in use */
 struct end {
-	enum wait wait;
+	enum waits wait;
 	int out_bits, in_bits;	/* largest send and recv */
 	size_t to_send, sent, received;
 	bool eof;
@@ -575,7 +575,7 @@ static int run_end(struct end *end)
 
 static const struct transfer {
 	const char *name;
-	enum wait wait;
+	enum waits wait;
 	int out_bits, in_bits;
 	size_t total;
 	int rcvbuf;
@@ -591,7 +591,7 @@ static const struct transfer {
 };
 
 static void transfer(struct __test_metadata *_metadata,
-		     const struct transfer *t, enum wait wait, size_t total,
+		     const struct transfer *t, enum waits wait, size_t total,
 		     bool both)
 {
 	struct end end = {

@@ -679,7 +679,8 @@ static const struct shortage {
 	{ SOCK_STREAM, 0, 4 * PIECE, .splice = true },
 	/* More than half is taken, so that there has to be a read before. */
 	{ SOCK_STREAM, 4 * PIECE, PIECE + LEN, .drain = true },
-	{ SOCK_STREAM, 4 * PIECE, PIECE * 3 / 2, .splice = true, .drain = true },
+	{ SOCK_STREAM, 4 * PIECE, PIECE * 3 / 2, .splice = true,
+	  .drain = true },
 	{ SOCK_SEQPACKET, 2000, 2000, .drain = false },
 	{ SOCK_SEQPACKET, 2000, 2000, .drain = true },
 	{ SOCK_DGRAM, 2000, 2000, .drain = true },
