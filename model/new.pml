@@ -81,9 +81,9 @@
 #define PO	8	/* EPOLLOUT pollers: 8, 9 */
 #define PI	10	/* EPOLLIN pollers: 10, 11 */
 #define STATE(t)	(16 + (t))	/* a sender's entry on its own sk_sleep() */
-#define RELAY(s)	(32 + (s))	/* of socket s, on room_wait */
+#define RELAY(s)	(32 + (s))	/* of socket s, on peer_wait */
 
-/* Exclusive entries of sk_sleep() and of room_wait */
+/* Exclusive entries of sk_sleep() and of peer_wait */
 #ifdef STREAM
 #define EXCL_READER	0
 #else
@@ -200,7 +200,7 @@ inline sleep_function(e, key, ret, gone)
 	fi
 }
 
-/* What an entry of room_wait does: a sender stays there while it waits, and
+/* What an entry of peer_wait does: a sender stays there while it waits, and
  * relay_fire takes the relay off.
  */
 inline room_function(e, ret, gone)

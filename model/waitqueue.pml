@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The kernel's wait queues, as kernel/sched/wait.c has them. Included by old.pml
  * and new.pml, which say what the wake functions do: sleep_function() for the
- * entries of sk_sleep() of a socket, room_function() for those of room_wait.
+ * entries of sk_sleep() of a socket, room_function() for those of peer_wait.
  *
  * An entry is a number: see ENTRY in the file that includes this one. A queue is
  * a list of entries in their order. What the kernel does under the lock of a
@@ -9,7 +9,7 @@
  */
 
 /* Wait queues */
-#define ROOM		0	/* room_wait of the receiver R */
+#define ROOM		0	/* peer_wait of the receiver R */
 #define RQ		1	/* sk_sleep() of R */
 #define SQ(s)		(2 + (s))	/* sk_sleep() of the sender socket s: 0, 1 */
 
@@ -154,7 +154,7 @@ inline wake_sleep(Q, key, all)
 	d_step { __wake_sleep(Q, key, all) }
 }
 
-/* __wake_up() of room_wait. What it calls may wake up another queue. */
+/* __wake_up() of peer_wait. What it calls may wake up another queue. */
 inline wake_room(all)
 {
 	d_step {
