@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """mutation.py LIST NAME [FOLDER]: print the programs that are to find the fault
-NAME of LIST, a line each, or all that LIST has if NAME is "-". With FOLDER, put the fault into
-the sources there. A fault is
+NAME of LIST, a line each. With FOLDER, put the fault into the sources there. A
+fault is
     # NAME: what is wrong
     FILE PROGRAM...
     -line as it is
@@ -12,11 +12,9 @@ import sys
 path, wanted, *folder = sys.argv[1:]
 with open(path, encoding="ascii") as file:
     blocks = [block.split("\n") for block in file.read().strip().split("\n\n")]
-programs = set()
 for head, where, *lines in blocks:
     name = head[2:].split(":")[0]
     source, *finders = where.split()
-    programs.update(finders)
     if name != wanted:
         continue
     print(*finders, sep="\n")
@@ -32,6 +30,4 @@ for head, where, *lines in blocks:
         file.write(text.replace("\n" + old, "\n" + new)[1:])
     break
 else:
-    if wanted != "-":
-        sys.exit(f"{path} has no {wanted}")
-    print(*sorted(programs), sep="\n")
+    sys.exit(f"{path} has no {wanted}")
