@@ -15,17 +15,17 @@ lock mutate
 
 # build [NAME]: the modules with that fault, in build/mutate/modules.
 build() {
-	local out=$build/uml-debug source=$work/source modules=$work/modules
-	mkdir -p "$source"
+	local out=$build/uml-debug copy=$work/source modules=$work/modules
+	mkdir -p "$copy"
 	# What was changed before becomes new, and nothing else.
-	rsync -rc --exclude='/*.ko' "$linux/net/myproto/" "$source"
-	[ $# = 0 ] || "$lib/mutation.py" "$list" "$1" "$source" >"$log" || die "$1 of scripts/mutations does not fit net/myproto"
+	rsync -rc --exclude='/*.ko' "$linux/net/myproto/" "$copy"
+	[ $# = 0 ] || "$lib/mutation.py" "$list" "$1" "$copy" >"$log" || die "$1 of scripts/mutations does not fit net/myproto"
 	[ -e "$modules" ] || cp -r "$out/modroot" "$modules"
-	kernel_make "$out" ARCH=um -s M="$source" modules >"$log" 2>&1 || {
+	kernel_make "$out" ARCH=um -s M="$copy" modules >"$log" 2>&1 || {
 		errors "$log"
 		die "net/myproto does not build${1:+ with $1}; see $log"
 	}
-	cp "$source"/*.ko "$modules"/lib/modules/*/kernel/net/myproto/
+	cp "$copy"/*.ko "$modules"/lib/modules/*/kernel/net/myproto/
 }
 
 # try PROGRAM...: whether they pass, and all is freed again.
