@@ -477,6 +477,50 @@ TEST(partial_send)
 	}
 }
 
+/* A thread that waits to send does not wait on when it may no longer send. */
+TEST(receiver_connects_elsewhere)
+{
+	static const enum op op[] = { SEND, SENDTO };
+	struct call call;
+	pid_t pid;
+	int i, fd;
+
+	my_type = SOCK_DGRAM;
+	for (i = 0; i < ARRAY_SIZE(op); i++) {
+		call_prepare(_metadata, &call, op[i]);
+		fd = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
+		pid = call_in_child(_metadata, &call);
+		ASSERT_EQ(0, my_connect(call.other, my_channel(_metadata, fd)));
+		EXPECT_EQ(EPERM, my_wait(pid));
+	}
+}
+
+/* poll() waits for space at the peer that the socket has now. */
+TEST(poll_follows_connect)
+{
+	__u32 full, next;
+	int fd, other;
+	pid_t pid;
+
+	my_type = SOCK_DGRAM;
+	other = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
+	full = my_channel(_metadata, other);
+	fd = my_client(_metadata, full);
+	my_fill(_metadata, fd, 4096);
+	EXPECT_EQ(0, poll_for(fd, POLLOUT, 0));
+
+	other = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
+	next = my_channel(_metadata, other);
+	my_fill(_metadata, my_client(_metadata, next), 4096);
+	ASSERT_EQ(0, my_connect(fd, next));
+	pid = my_fork(_metadata);
+	if (!pid)
+		_exit(poll_for(fd, POLLOUT, WAIT_MS) != POLLOUT);
+	ASSERT_TRUE(wait_asleep(pid));
+	my_drain(_metadata, other);
+	EXPECT_EQ(0, my_wait(pid));
+}
+
 int main(int argc, char **argv)
 {
 	return my_test_main(argc, argv);
