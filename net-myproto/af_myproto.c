@@ -225,6 +225,8 @@ static struct proto myproto_proto = {
 	.name		= "MYSOCK",
 	.owner		= THIS_MODULE,
 	.obj_size	= sizeof(struct myproto_sock),
+	.slab_flags	= SLAB_TYPESAFE_BY_RCU,
+	.freeptr_offset	= offsetof(struct myproto_sock, sk.sk_freeptr),
 	.useroffset	= offsetof(struct myproto_sock, small_data),
 	.usersize	= sizeof_field(struct myproto_sock, small_data),
 	.ioctl		= myproto_sk_ioctl,
@@ -276,7 +278,6 @@ struct sock *myproto_sk_clone(struct sock *listener)
 	sk->sk_shutdown = 0;
 	sk->sk_ack_backlog = 0;
 	sk->sk_max_ack_backlog = 0;
-	myproto_sk(sk)->bound = MYPROTO_CHANNEL_ANY;
 	myproto_sk(sk)->aborted = false;
 	myproto_sk_init(sk);
 	return sk;

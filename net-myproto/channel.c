@@ -37,23 +37,23 @@ static u32 myproto_key_hash(const void *data, u32 len, u32 seed)
 
 static u32 myproto_sock_hash(const void *data, u32 len, u32 seed)
 {
-	const struct myproto_sock *msk = data;
+	const struct sock *sk = data;
 
-	return myproto_hash(sock_net(&msk->sk), msk->bound, seed);
+	return myproto_hash(sock_net(sk), myproto_bound(sk)->channel, seed);
 }
 
 static int myproto_key_cmp(struct rhashtable_compare_arg *arg, const void *obj)
 {
 	const struct myproto_key *key = arg->key;
-	const struct myproto_sock *msk = obj;
+	const struct sock *sk = obj;
 
-	return msk->bound != key->channel ||
-	       !net_eq(sock_net(&msk->sk), key->net);
+	return READ_ONCE(myproto_bound(sk)->channel) != key->channel ||
+	       !net_eq(sock_net(sk), key->net);
 }
 
 /* The socket has the network namespace, so it does not contain the key. */
 static const struct rhashtable_params myproto_table_params = {
-	.head_offset		= offsetof(struct myproto_sock, node),
+	.head_offset		= offsetof(struct sock, sk_nulls_node),
 	.key_len		= sizeof(struct myproto_key),
 	.hashfn			= myproto_key_hash,
 	.obj_hashfn		= myproto_sock_hash,
@@ -108,15 +108,16 @@ int myproto_addr_peer(const struct sockaddr_unsized *addr, int addr_len,
 	return !err && *channel == MYPROTO_CHANNEL_ANY ? -EINVAL : err;
 }
 
-VISIBLE_IF_KUNIT int myproto_table_insert(struct myproto_sock *msk)
+VISIBLE_IF_KUNIT int myproto_table_insert(struct sock *sk)
 {
 	const struct myproto_key key = {
-		.net		= sock_net(&msk->sk),
-		.channel	= msk->bound,
+		.net		= sock_net(sk),
+		.channel	= myproto_bound(sk)->channel,
 	};
 
-	KUNIT_STATIC_STUB_REDIRECT(myproto_table_insert, msk);
-	return rhashtable_lookup_insert_key(&myproto_table, &key, &msk->node,
+	KUNIT_STATIC_STUB_REDIRECT(myproto_table_insert, sk);
+	return rhashtable_lookup_insert_key(&myproto_table, &key,
+					    &myproto_bound(sk)->node,
 					    myproto_table_params);
 }
 EXPORT_SYMBOL_IF_KUNIT(myproto_table_insert);
@@ -127,14 +128,14 @@ EXPORT_SYMBOL_IF_KUNIT(myproto_table_insert);
 static int myproto_channel_insert(struct sock *sk, u32 channel)
 {
 	unsigned long deadline = jiffies + MYPROTO_NOMEM_WAIT;
-	struct myproto_sock *msk = myproto_sk(sk);
 	int err;
 
-	/* Lookups find the socket under RCU. */
-	sock_set_flag(sk, SOCK_RCU_FREE);
-	msk->bound = channel;
+	/* Other sockets can have it as their peer, and read that under RCU. */
+	if (sk->sk_type == SOCK_DGRAM)
+		sock_set_flag(sk, SOCK_RCU_FREE);
+	WRITE_ONCE(myproto_bound(sk)->channel, channel);
 	for (;;) {
-		err = myproto_table_insert(msk);
+		err = myproto_table_insert(sk);
 		/* Wait for the worker of rhashtable. -EBUSY: it is rehashing
 		 * the table. -ENOMEM: a GFP_ATOMIC allocation failed, and the
 		 * worker uses GFP_KERNEL.
@@ -150,10 +151,10 @@ static int myproto_channel_insert(struct sock *sk, u32 channel)
 	}
 
 	if (err) {
-		msk->bound = MYPROTO_CHANNEL_ANY;
+		WRITE_ONCE(myproto_bound(sk)->channel, MYPROTO_CHANNEL_ANY);
 		return err;
 	}
-	WRITE_ONCE(msk->channel, channel);
+	WRITE_ONCE(myproto_sk(sk)->channel, channel);
 	return 0;
 }
 
@@ -234,25 +235,31 @@ struct sock *myproto_channel_lookup(const struct net *net, u32 channel)
 		.net		= net,
 		.channel	= channel,
 	};
-	struct myproto_sock *msk;
+	struct rhashtable_compare_arg arg = { .key = &key };
+	struct sock *sk;
 
 	rcu_read_lock();
-	msk = rhashtable_lookup(&myproto_table, &key, myproto_table_params);
-	if (msk && !refcount_inc_not_zero(&msk->sk.sk_refcnt))
-		msk = NULL;
+	sk = rhashtable_lookup(&myproto_table, &key, myproto_table_params);
+	if (sk && !refcount_inc_not_zero(&sk->sk_refcnt))
+		sk = NULL;
 	rcu_read_unlock();
 
-	return msk ? &msk->sk : NULL;
+	/* It was closed if its memory is another socket by now. */
+	if (sk && myproto_key_cmp(&arg, sk)) {
+		sock_put(sk);
+		return NULL;
+	}
+	return sk;
 }
 EXPORT_SYMBOL_GPL(myproto_channel_lookup);
 
 /* Threads that have already found @sk keep their reference. */
 void myproto_channel_unbind(struct sock *sk)
 {
-	struct myproto_sock *msk = myproto_sk(sk);
+	struct myproto_bound *bound = myproto_bound(sk);
 
-	if (msk->bound != MYPROTO_CHANNEL_ANY)
-		rhashtable_remove_fast(&myproto_table, &msk->node,
+	if (bound->channel != MYPROTO_CHANNEL_ANY)
+		rhashtable_remove_fast(&myproto_table, &bound->node,
 				       myproto_table_params);
 }
 EXPORT_SYMBOL_IF_KUNIT(myproto_channel_unbind);

@@ -170,6 +170,9 @@ int myproto_listen(struct socket *sock, int backlog)
 	if (err)
 		goto out;
 
+	/* connect() uses @listener under RCU. */
+	sock_set_flag(sk, SOCK_RCU_FREE);
+
 	/* model: listen_set. It may have been shut down or aborted before. */
 	spin_lock(&sk->sk_receive_queue.lock);
 	if (state != TCP_LISTEN) {
@@ -663,7 +666,9 @@ static void myproto_close_peer(struct sock *sk, bool reset)
 		return;
 
 	myproto_relay_del(&msk->peer_relay, peer);
-	if (sk->sk_type != SOCK_DGRAM) {
+	/* Nobody uses a closed peer. */
+	if (sk->sk_type != SOCK_DGRAM &&
+	    READ_ONCE(peer->sk_state) != TCP_CLOSE) {
 		myproto_set_shutdown(peer, SHUTDOWN_MASK,
 				     reset ? ECONNRESET : 0);
 		myproto_wake_shutdown(peer);

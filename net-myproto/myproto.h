@@ -66,7 +66,8 @@ struct seq_file;
  * Each end of a connection holds a reference to the other until it is closed
  * itself. A SOCK_DGRAM socket can change its peer under the queue lock, so
  * others read it under RCU. The channel table holds no references: lookups use
- * RCU, and bound sockets are freed by RCU. The listening socket owns the
+ * RCU. Listening and bound SOCK_DGRAM sockets are freed by RCU; the memory of
+ * others can be reused at once, but only for sockets. The listening socket owns
  * connections that wait for accept(). On close, a socket leaves the table of
  * sockets.c first, so it is complete under the bucket lock. An open file keeps
  * its socket from being closed during a system call.
@@ -139,11 +140,28 @@ struct myproto_record {
 #define MYPROTO_SMALL_INLINE	(SZ_64 + sizeof(struct myproto_record))
 
 /**
+ * struct myproto_bound - entry of a socket in the channel table
+ * @node: links the entries
+ * @channel: key, or MYPROTO_CHANNEL_ANY; socket lock
+ *
+ * Is sk_nulls_node of the socket. sk_alloc() keeps its first pointer, which a
+ * lookup can still follow after the memory was reused, and clears the key;
+ * sk_clone() does not copy them.
+ */
+struct myproto_bound {
+	struct rhash_head	node;
+	u32			channel;
+};
+
+static_assert(sizeof(struct myproto_bound) <=
+	      sizeof_field(struct sock, sk_nulls_node));
+
+/**
  * struct myproto_sock - an AF_MYPROTO socket
  * @sk: must be first
- * @node: entry in the channel table
- * @bound: its key there, or MYPROTO_CHANNEL_ANY; socket lock
- * @channel: for getsockname(): set after @bound, or copied from the listener
+ * @entry: in the table of sockets.c
+ * @channel: for getsockname(): that of struct myproto_bound, or copied from the
+ *	listener
  * @peer: the other end, with a reference; see myproto_peer()
  * @accept_queue: connections that wait for accept(); owns them; queue lock
  * @connect_queue: connecting sockets, with a reference; queue lock
@@ -171,8 +189,7 @@ struct myproto_record {
  */
 struct myproto_sock {
 	struct sock		sk;
-	struct rhash_head	node;
-	u32			bound;
+	struct hlist_node	entry;
 	u32			channel;
 	struct sock __rcu	*peer;
 	struct sock		*listener;
@@ -244,6 +261,11 @@ struct myproto_cb {
 #define MYPROTO_CB(skb) ((struct myproto_cb *)(skb)->cb)
 
 #define myproto_sk(ptr) container_of_const(ptr, struct myproto_sock, sk)
+
+static inline struct myproto_bound *myproto_bound(const struct sock *sk)
+{
+	return (struct myproto_bound *)&sk->sk_nulls_node;
+}
 
 static inline u32 myproto_channel(const struct sock *sk)
 {
@@ -478,7 +500,7 @@ struct sock *myproto_channel_lookup(const struct net *net, u32 channel);
 void myproto_channel_unbind(struct sock *sk);
 #if IS_ENABLED(CONFIG_KUNIT)
 extern struct rhashtable myproto_table;
-int myproto_table_insert(struct myproto_sock *msk);
+int myproto_table_insert(struct sock *sk);
 int myproto_channel_insert_any(struct sock *sk, u32 first, u32 last);
 #endif
 

@@ -25,7 +25,7 @@
 #define MYPROTO_POS_SHIFT	33
 #define MYPROTO_POS_INSIDE	BIT_ULL(32)
 
-/* Sockets, linked by sk_node, the newest first. sk_hash is the number of the
+/* Sockets, linked by @entry, the newest first. sk_hash is the number of the
  * socket: an iteration uses it to find its position again after sockets were
  * added or removed.
  */
@@ -78,7 +78,7 @@ void myproto_sockets_add(struct sock *sk)
 
 	spin_lock(&bucket->lock);
 	sk->sk_hash = ++bucket->last;
-	hlist_add_head(&sk->sk_node, &bucket->head);
+	hlist_add_head(&myproto_sk(sk)->entry, &bucket->head);
 	spin_unlock(&bucket->lock);
 }
 
@@ -88,8 +88,24 @@ void myproto_sockets_del(struct sock *sk)
 	struct myproto_bucket *bucket = myproto_bucket(sk);
 
 	spin_lock(&bucket->lock);
-	hlist_del(&sk->sk_node);
+	hlist_del(&myproto_sk(sk)->entry);
 	spin_unlock(&bucket->lock);
+}
+
+static struct sock *myproto_sockets_first(const struct myproto_bucket *bucket)
+{
+	struct myproto_sock *msk = hlist_entry_safe(bucket->head.first,
+						    struct myproto_sock, entry);
+
+	return msk ? &msk->sk : NULL;
+}
+
+static struct sock *myproto_sockets_after(const struct sock *sk)
+{
+	struct myproto_sock *msk = hlist_entry_safe(myproto_sk(sk)->entry.next,
+						    struct myproto_sock, entry);
+
+	return msk ? &msk->sk : NULL;
 }
 
 /* The child of a connect() becomes visible when it gets its peer. */
@@ -109,7 +125,7 @@ static struct sock *myproto_sockets_seek(const struct net *net, u32 bucket,
 
 	for (;;) {
 		while (sk && !myproto_is_seen(sk))
-			sk = sk_next(sk);
+			sk = myproto_sockets_after(sk);
 		*pos = (loff_t)bucket << MYPROTO_POS_SHIFT;
 		if (sk) {
 			*pos |= MYPROTO_POS_INSIDE | sk->sk_hash;
@@ -122,7 +138,7 @@ static struct sock *myproto_sockets_seek(const struct net *net, u32 bucket,
 		    fatal_signal_pending(current))
 			break;
 		spin_lock(&buckets[bucket].lock);
-		sk = sk_head(&buckets[bucket].head);
+		sk = myproto_sockets_first(&buckets[bucket]);
 	}
 	*pos = (loff_t)MYPROTO_BUCKETS << MYPROTO_POS_SHIFT;
 	return NULL;
@@ -150,11 +166,11 @@ struct sock *myproto_sockets_find(const struct net *net, loff_t *pos)
 		return NULL;
 
 	spin_lock(&buckets[bucket].lock);
-	sk = sk_head(&buckets[bucket].head);
+	sk = myproto_sockets_first(&buckets[bucket]);
 	/* Skip sockets that are newer than the position. */
 	if (*pos & MYPROTO_POS_INSIDE)
 		while (sk && (s32)(sk->sk_hash - (u32)*pos) > 0)
-			sk = sk_next(sk);
+			sk = myproto_sockets_after(sk);
 	return myproto_sockets_seek(net, bucket, sk, pos);
 }
 EXPORT_SYMBOL_GPL(myproto_sockets_find);
@@ -171,7 +187,7 @@ struct sock *myproto_sockets_next(const struct net *net, struct sock *sk,
 				  loff_t *pos)
 {
 	return myproto_sockets_seek(net, *pos >> MYPROTO_POS_SHIFT,
-				    sk_next(sk), pos);
+				    myproto_sockets_after(sk), pos);
 }
 EXPORT_SYMBOL_GPL(myproto_sockets_next);
 

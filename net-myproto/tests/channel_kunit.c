@@ -163,7 +163,7 @@ static struct sock *find(struct kunit *test, u32 channel)
 
 static void expect_unbound(struct kunit *test, struct sock *sk)
 {
-	KUNIT_EXPECT_EQ(test, myproto_sk(sk)->bound, 0);
+	KUNIT_EXPECT_EQ(test, myproto_bound(sk)->channel, 0);
 	KUNIT_EXPECT_EQ(test, myproto_channel(sk), 0);
 }
 
@@ -337,7 +337,7 @@ KUNIT_ARRAY_PARAM_DESC(insert, insert_cases, name);
 
 static int insert_calls;
 
-static int insert_stub(struct myproto_sock *msk)
+static int insert_stub(struct sock *sk)
 {
 	const struct insert_case *c = kunit_get_current_test()->param_value;
 
@@ -362,7 +362,7 @@ static void insert_error_test(struct kunit *test)
 	kunit_deactivate_static_stub(test, myproto_table_insert);
 
 	channel = myproto_channel(sk);
-	KUNIT_EXPECT_EQ(test, channel, myproto_sk(sk)->bound);
+	KUNIT_EXPECT_EQ(test, channel, myproto_bound(sk)->channel);
 	KUNIT_EXPECT_EQ(test, !channel, !!c->want);
 	if (c->err == -E2BIG)
 		KUNIT_EXPECT_EQ(test, insert_calls, 1);
@@ -372,7 +372,7 @@ static void insert_error_test(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, insert_calls, c->times + 1);
 
 	/* It is not in the table. */
-	myproto_sk(sk)->bound = 0;
+	myproto_bound(sk)->channel = 0;
 }
 
 static void set_max_elems(void *max_elems)
@@ -431,19 +431,19 @@ static u32 next_collision(const struct bucket_table *tbl, const struct net *net,
  */
 static u32 make_busy(const struct myproto_test *t, int entries)
 {
-	struct myproto_sock *msk;
 	u32 channel = CHANNEL;
+	struct sock *sk;
 	int i, err;
 
 	for (i = 0; i < entries; i++) {
 		channel = next_collision(newest_table(), t->net[0],
 					 channel + 1);
-		msk = myproto_sk(t->entry[i]);
-		msk->bound = channel;
-		err = myproto_table_insert(msk);
+		sk = t->entry[i];
+		myproto_bound(sk)->channel = channel;
+		err = myproto_table_insert(sk);
 		if (!err)
 			continue;
-		msk->bound = 0;
+		myproto_bound(sk)->channel = 0;
 		return err == -EBUSY ? channel : 0;
 	}
 	return 0;
@@ -521,7 +521,7 @@ static void busy_test(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, done, c->kill);
 	KUNIT_EXPECT_EQ(test, b.err, c->kill ? -EINTR : 0);
 	KUNIT_EXPECT_EQ(test, myproto_channel(b.sk), c->kill ? 0 : b.channel);
-	KUNIT_EXPECT_EQ(test, myproto_sk(b.sk)->bound,
+	KUNIT_EXPECT_EQ(test, myproto_bound(b.sk)->channel,
 			c->kill ? 0 : b.channel);
 }
 
