@@ -38,7 +38,7 @@ kgit -C "$tree" apply --reverse --check "$here/uml-native.patch" 2>"$log" ||
 source=$tree
 # Nothing that is compared is a module.
 sed 's/^\(CONFIG_MYPROTO.*\)=m/\1=y/' "$config/uml.config" >"$build/native.config"
-configure "$out" um "$config/kernel.config" "$build/native.config" "$config/bench.config"
+configure "$out" um "$config"/{kernel,programs,bench}.config "$build/native.config"
 build_kernel uml-native ARCH=um -s
 mkdir -p "$out/modroot" "$module" "$build/bench"
 cp "$here/native.c" "$module"

@@ -3,8 +3,9 @@
 . "$(dirname "$0")/lib/common.sh"
 "$top/scripts/tree.sh"
 "$lib/build-uml.sh" demo
-"$lib/build-selftests.sh"
+install_headers
+build_program "$linux/tools/testing/selftests/net/myproto/myproto_hello.c"
 say "booting User-Mode Linux"
-LIMIT=120 "$lib/uml.sh" demo demo bash "$guest/demo.sh" "$build/kselftest/net/myproto/myproto_hello" ||
+LIMIT=120 "$lib/uml.sh" demo demo bash "$guest/demo.sh" "$build/programs/myproto_hello" ||
 	die "the demo failed; the guest's kernel log is build/logs/demo.dmesg"
 say "the demo passed: $((SECONDS / 60)) min $((SECONDS % 60)) s"

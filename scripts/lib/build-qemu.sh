@@ -3,7 +3,7 @@
 # build/linux for qemu.sh. Nothing in it is a module.
 . "$(dirname "$0")/common.sh"
 name=$1
-fragments=("$config/kernel.config" "$config/qemu.config" "$config/$name.config")
+fragments=("$config"/{kernel,programs,qemu,"$name"}.config)
 [ "$name" = bench ] || fragments+=("$config/selftest.config")
 
 need_kernel_build

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# build-uml.sh demo|debug|coverage|bench: build/uml-demo and so on, a User-Mode
-# Linux kernel of build/linux, its modules in the folder modroot there.
+# build-uml.sh demo|examples|debug|coverage|bench: build/uml-demo and so on, a
+# User-Mode Linux kernel of build/linux, its modules in the folder modroot there.
 . "$(dirname "$0")/common.sh"
 name=$1
 out=$build/uml-$name
 fragments=("$config/kernel.config" "$config/uml.config")
 case $name in
 demo) ;;
-bench) fragments+=("$config/bench.config") ;;
-*) fragments+=("$config/selftest.config" "$config/$name.config") ;;
+bench | examples) fragments+=("$config/programs.config" "$config/$name.config") ;;
+*) fragments+=("$config/programs.config" "$config/selftest.config" "$config/$name.config") ;;
 esac
 arguments=(ARCH=um -s)
 # Lines are counted in net/myproto alone (make expands this in each folder anew),

@@ -177,8 +177,8 @@ lock() {
 build_kernel() {
 	local out=$build/$1 known=$cache/objects-$1 total absent
 	# For the progress line: how many objects a complete build has, as the last
-	# one counted them (before the first, the number of the day this was written).
-	total=$(cat "$known" 2>/dev/null || echo 700)
+	# one counted them. Before the first, nobody knows.
+	total=$(cat "$known" 2>/dev/null || echo 0)
 	objects() { find "$out" -name '*.o' "$@" | wc -l; }
 	absent=$((total - $(objects)))
 	touch "$out/started"
