@@ -1,10 +1,11 @@
 # AF_MYPROTO: see README.md. Everything real is in scripts/.
 
 # KERNEL=/path/to/linux and the like reach the scripts through the environment.
-export KERNEL PART MUTATIONS
+export KERNEL PART MUTATIONS APPS
 
 help:
 	@echo "make demo        build a small kernel, boot it, see two programs talk over AF_MYPROTO"
+	@echo "make examples    programs in Python, C, Go, Rust and shell, unchanged programs, channels between hosts"
 	@echo "make test        check, selftest and kunit; the last line is N passed, N failed"
 	@echo "make test-all    make test, coverage, and what needs QEMU: KCSAN, programs of 32 bits"
 	@echo "make check       the series: applies, builds, checkpatch, sparse, W=1 and the like"
@@ -27,8 +28,8 @@ help:
 	@echo "(a git tree gets a worktree and a branch of its own, any other is copied; make clean before"
 	@echo "changing it). Packages that are missing are installed when you are root."
 
-demo test test-all check selftest kunit coverage stress fuzz model mutate bench profile tree refresh outgoing menuconfig clean:
+demo examples test test-all check selftest kunit coverage stress fuzz model mutate bench profile tree refresh outgoing menuconfig clean:
 	@scripts/$@.sh
 
-.PHONY: help demo test test-all check selftest kunit coverage stress fuzz model mutate bench profile tree refresh outgoing menuconfig clean
+.PHONY: help demo examples test test-all check selftest kunit coverage stress fuzz model mutate bench profile tree refresh outgoing menuconfig clean
 .NOTPARALLEL:
