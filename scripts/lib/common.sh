@@ -127,7 +127,9 @@ kgit() {
 
 # ccache is told to see past the place of the clone: paths become relative to
 # it, and the one option that spells them out only takes them away again.
-export CCACHE_BASEDIR=$top CCACHE_NOHASHDIR=1 CCACHE_IGNOREOPTIONS='-fmacro-prefix-map=*'
+# It takes the included files from what the compiler writes for make, instead of
+# running the preprocessor first: a quarter less time for what it does not know.
+export CCACHE_BASEDIR=$top CCACHE_NOHASHDIR=1 CCACHE_IGNOREOPTIONS='-fmacro-prefix-map=*' CCACHE_DEPEND=1
 
 # kernel_make O-FOLDER ARGUMENT...: the kernel's make, from build/linux unless
 # $source says otherwise.
