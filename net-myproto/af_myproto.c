@@ -245,7 +245,7 @@ static void myproto_sk_init(struct sock *sk)
 	msk->listener = NULL;
 	msk->child = NULL;
 	init_waitqueue_head(&msk->peer_wait);
-	myproto_relay_init(&msk->peer_relay, sk);
+	myproto_relay_init(&msk->peer_relay);
 
 	sock_prot_inuse_add(sock_net(sk), sk->sk_prot, 1);
 	myproto_sockets_add(sk);
@@ -269,7 +269,7 @@ struct sock *myproto_sk_clone(struct sock *listener)
 	if (!sk)
 		return NULL;
 
-	/* Drop the reference for a hash table, which is not used. */
+	/* Drop the second reference: it is for a hash table, not used here. */
 	__sock_put(sk);
 	/* Reset what sk_clone() copies. */
 	sock_reset_flag(sk, SOCK_RCU_FREE);
@@ -315,7 +315,7 @@ static int myproto_create(struct net *net, struct socket *sock, int protocol,
 			    __GFP_NOWARN;
 	myproto_sk_init(sk);
 	sock->ops = ops;
-	/* For SO_INQ */
+	/* Let myproto_setsockopt() handle SO_INQ. */
 	set_bit(SOCK_CUSTOM_SOCKOPT, &sock->flags);
 	return 0;
 }

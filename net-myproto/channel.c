@@ -48,10 +48,11 @@ static int myproto_key_cmp(struct rhashtable_compare_arg *arg, const void *obj)
 	const struct sock *sk = obj;
 
 	return READ_ONCE(myproto_bound(sk)->channel) != key->channel ||
-	       !net_eq(sock_net(sk), key->net);
+	       !net_eq(sock_net(sk), key->net) ||
+	       (key->lookup && myproto_channel(sk) != key->channel);
 }
 
-/* The socket has the network namespace, so it does not contain the key. */
+/* The key is not a field of the socket: the network namespace is in sk. */
 static const struct rhashtable_params myproto_table_params = {
 	.head_offset		= offsetof(struct sock, sk_nulls_node),
 	.key_len		= sizeof(struct myproto_key),
@@ -99,7 +100,9 @@ int myproto_addr_channel(const struct sockaddr_unsized *addr, int addr_len,
 }
 EXPORT_SYMBOL_IF_KUNIT(myproto_addr_channel);
 
-/* The same for an address to connect or send to, which cannot be channel 0. */
+/* As myproto_addr_channel(), for an address to connect or send to: -EINVAL for
+ * channel 0.
+ */
 int myproto_addr_peer(const struct sockaddr_unsized *addr, int addr_len,
 		      u32 *channel)
 {
@@ -130,7 +133,7 @@ static int myproto_channel_insert(struct sock *sk, u32 channel)
 	unsigned long deadline = jiffies + MYPROTO_NOMEM_WAIT;
 	int err;
 
-	/* Other sockets can have it as their peer, and read that under RCU. */
+	/* Sockets that have it as their peer use it under RCU. */
 	if (sk->sk_type == SOCK_DGRAM)
 		sock_set_flag(sk, SOCK_RCU_FREE);
 	WRITE_ONCE(myproto_bound(sk)->channel, channel);
@@ -158,7 +161,7 @@ static int myproto_channel_insert(struct sock *sk, u32 channel)
 	return 0;
 }
 
-/* Try all channels from @first to @last. The first one is random, so that
+/* Try all channels from @first to @last, beginning at a random one, so that
  * channels are hard to guess and collisions are rare. Returns 0, -EEXIST, or
  * see myproto_channel_insert().
  */
@@ -234,17 +237,19 @@ struct sock *myproto_channel_lookup(const struct net *net, u32 channel)
 	const struct myproto_key key = {
 		.net		= net,
 		.channel	= channel,
+		.lookup		= true,
 	};
 	struct rhashtable_compare_arg arg = { .key = &key };
 	struct sock *sk;
 
 	rcu_read_lock();
 	sk = rhashtable_lookup(&myproto_table, &key, myproto_table_params);
-	if (sk && !refcount_inc_not_zero(&sk->sk_refcnt))
+	/* Acquire: check the key of the socket that the reference is for. */
+	if (sk && !refcount_inc_not_zero_acquire(&sk->sk_refcnt))
 		sk = NULL;
 	rcu_read_unlock();
 
-	/* It was closed if its memory is another socket by now. */
+	/* The memory may be another socket now. Then the first was closed. */
 	if (sk && myproto_key_cmp(&arg, sk)) {
 		sock_put(sk);
 		return NULL;
@@ -253,7 +258,9 @@ struct sock *myproto_channel_lookup(const struct net *net, u32 channel)
 }
 EXPORT_SYMBOL_GPL(myproto_channel_lookup);
 
-/* Threads that have already found @sk keep their reference. */
+/* Remove @sk from the table. Threads that have found @sk keep their reference
+ * to it.
+ */
 void myproto_channel_unbind(struct sock *sk)
 {
 	struct myproto_bound *bound = myproto_bound(sk);

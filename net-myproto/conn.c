@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* AF_MYPROTO: connections, from listen() to the end of both ends */
+/* AF_MYPROTO: connections, from listen() to close() of both ends */
 
 #include <linux/errno.h>
 #include <linux/list.h>
@@ -16,8 +16,8 @@
 #include "myproto.h"
 #include "trace.h"
 
-/* Returns the state of @sk, model: conn_state. A socket without a peer is still
- * connecting, because accept() sets the state first and the peer last.
+/* Returns the state of @sk, model: conn_state. A socket in TCP_ESTABLISHED
+ * without a peer is still connecting: myproto_establish() sets the peer last.
  */
 static int myproto_conn_state(const struct sock *sk)
 {
@@ -33,15 +33,13 @@ static void myproto_establish(struct sock *sk, struct sock *peer)
 {
 	sock_hold(peer);
 	WRITE_ONCE(sk->sk_state, TCP_ESTABLISHED);
-	/* Last: a reader that sees the peer also sees the state. Pairs with
-	 * myproto_is_seen() and myproto_get_info().
-	 */
+	/* Last: a reader that sees the peer also sees the state. */
 	rcu_assign_pointer(myproto_sk(sk)->peer, peer);
 }
 
-/* Check whether @listener accepts a connect(). Returns 0, -EINPROGRESS when it
- * has to wait for space in the backlog, -ECONNREFUSED, or -ESTALE when
- * @listener is being closed and the caller has to look up the channel again.
+/* Check whether @listener accepts a connect(). Returns 0, -EINPROGRESS when the
+ * connect() must wait for space in the backlog, -ECONNREFUSED, or -ESTALE when
+ * @listener is being closed and the caller must look up the channel again.
  * Caller holds the queue lock of @listener.
  */
 static int myproto_listener_state(const struct sock *listener)
@@ -170,7 +168,7 @@ int myproto_listen(struct socket *sock, int backlog)
 	if (err)
 		goto out;
 
-	/* connect() uses @listener under RCU. */
+	/* A connecting socket uses it under RCU, see @listener. */
 	sock_set_flag(sk, SOCK_RCU_FREE);
 
 	/* model: listen_set. It may have been shut down or aborted before. */
@@ -254,7 +252,9 @@ static bool myproto_connect_cancel(struct sock *sk, int err)
 	struct myproto_sock *msk = myproto_sk(sk);
 	struct sock *listener, *child = NULL;
 
-	/* The listener is freed by RCU, and has no waiting connect() then. */
+	/* The listener is freed by RCU, after its close() has ended all waiting
+	 * connect() calls.
+	 */
 	rcu_read_lock();
 	/* Pairs with smp_store_release() in myproto_dequeue_connecting(). */
 	listener = smp_load_acquire(&msk->listener);
@@ -472,8 +472,8 @@ static struct sock *myproto_wait_child(struct sock *sk, long timeo)
 	DEFINE_WAIT_FUNC(wait, woken_wake_function);
 	struct sock *child;
 
-	/* model: accept_register, accept_check, accept_sleep. A wake-up that
-	 * finds a thread awake goes to the next one.
+	/* model: accept_register, accept_check, accept_sleep. If this thread is
+	 * already awake, the wake-up goes to the next one.
 	 */
 	add_wait_queue_exclusive(sk_sleep(sk), &wait);
 	for (;;) {
@@ -507,13 +507,13 @@ int myproto_accept(struct socket *sock, struct socket *newsock,
 		return err;
 	}
 
-	/* From now on, the memory cgroup of this process is charged. */
+	/* The socket belongs to the memory cgroup of this process from now. */
 	mem_cgroup_sk_alloc(child);
 	/* Pairs with smp_load_acquire() in __myproto_charge_begin(). */
 	smp_wmb();
 	sock_graft(child, newsock);
 	newsock->state = SS_CONNECTED;
-	/* For SO_INQ */
+	/* Let myproto_setsockopt() handle SO_INQ. */
 	set_bit(SOCK_CUSTOM_SOCKOPT, &newsock->flags);
 	trace_myproto_accept(sk, child, 0);
 	return 0;
@@ -541,7 +541,7 @@ static void myproto_set_shutdown(struct sock *sk, u8 mask, int err)
 {
 	spin_lock(&sk->sk_receive_queue.lock);
 	WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown | mask);
-	/* An abort has set the errors of both ends. */
+	/* myproto_abort() has already set the errors of both ends. */
 	if (err && !myproto_sk(sk)->aborted)
 		WRITE_ONCE(sk->sk_err, err);
 	spin_unlock(&sk->sk_receive_queue.lock);
@@ -552,8 +552,8 @@ static void myproto_wake_room_all(struct sock *sk)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 
-	/* Pairs with myproto_sleep_room() and myproto_relay_add(). */
-	if (wq_has_sleeper(&msk->peer_wait))
+	/* No barrier: they check sk_shutdown under the queue lock. */
+	if (waitqueue_active(&msk->peer_wait))
 		wake_up_interruptible_all(&msk->peer_wait);
 }
 
@@ -619,29 +619,6 @@ out:
 	return err;
 }
 
-/* Drop all unread data of @sk after shutdown. Returns whether there was any. */
-static bool myproto_purge(struct sock *sk, enum skb_drop_reason reason)
-{
-	struct sk_buff_head *read = &sk->sk_write_queue;
-	struct myproto_sock *msk = myproto_sk(sk);
-	bool unread;
-	u32 len;
-
-	spin_lock(&sk->sk_receive_queue.lock);
-	skb_queue_splice_tail_init(&sk->sk_receive_queue, read);
-	/* Messages can be empty, and small data is not in an skb. */
-	len = myproto_inq(sk);
-	unread = len || !skb_queue_empty(read);
-	/* Pairs with smp_load_acquire() in myproto_inq(). */
-	smp_store_release(&msk->rx_read, msk->rx_total);
-	spin_unlock(&sk->sk_receive_queue.lock);
-
-	if (unread)
-		myproto_drop_unread(sk, len, reason);
-	atomic_set(&sk->sk_rmem_alloc, 0);
-	return unread;
-}
-
 static void myproto_close_children(struct list_head *children)
 {
 	struct myproto_sock *child, *next;
@@ -653,20 +630,10 @@ static void myproto_close_children(struct list_head *children)
 	}
 }
 
-static void myproto_close_peer(struct sock *sk, bool reset)
+static void myproto_close_peer(struct sock *sk, struct sock *peer, bool reset)
 {
-	struct myproto_sock *msk = myproto_sk(sk);
-	struct sock *peer;
-
-	spin_lock(&sk->sk_receive_queue.lock);
-	peer = myproto_peer_locked(sk);
-	RCU_INIT_POINTER(msk->peer, NULL);
-	spin_unlock(&sk->sk_receive_queue.lock);
-	if (!peer)
-		return;
-
-	myproto_relay_del(&msk->peer_relay, peer);
-	/* Nobody uses a closed peer. */
+	myproto_relay_del(sk, peer);
+	/* A closed peer needs no shutdown and no wake-up. */
 	if (sk->sk_type != SOCK_DGRAM &&
 	    READ_ONCE(peer->sk_state) != TCP_CLOSE) {
 		myproto_set_shutdown(peer, SHUTDOWN_MASK,
@@ -686,11 +653,13 @@ void myproto_close(struct sock *sk, bool reset)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 	SKB_DR_INIT(reason, SOCKET_CLOSE);
+	bool listens, unread;
 	LIST_HEAD(children);
-	bool listens;
+	struct sock *peer;
+	u32 len;
 
 	trace_myproto_release(sk);
-	/* First: sock_diag and /proc must see a complete socket. */
+	/* First: readers of the table must see a complete socket. */
 	myproto_sockets_del(sk);
 	/* Before sock_orphan(): on SOCK_DEAD, connect() repeats the lookup. */
 	myproto_channel_unbind(sk);
@@ -706,16 +675,27 @@ void myproto_close(struct sock *sk, bool reset)
 	WRITE_ONCE(sk->sk_state, TCP_CLOSE);
 	if (listens)
 		list_splice_init(&msk->accept_queue, &children);
+	skb_queue_splice_tail_init(&sk->sk_receive_queue, &sk->sk_write_queue);
+	/* Messages can be empty, and small data is not in an skb. */
+	len = myproto_inq(sk);
+	unread = len || !skb_queue_empty(&sk->sk_write_queue);
+	/* Pairs with smp_load_acquire() in myproto_inq(). */
+	smp_store_release(&msk->rx_read, msk->rx_total);
+	peer = myproto_peer_locked(sk);
+	RCU_INIT_POINTER(msk->peer, NULL);
 	spin_unlock(&sk->sk_receive_queue.lock);
 
 	myproto_close_children(&children);
-	/* Without the lock: no connect() is added any more. */
+	/* This needs no lock: no connect() is added any more. */
 	if (listens && !list_empty(&msk->connect_queue))
 		myproto_refuse(sk);
 	if (reset)
 		SKB_DR_SET(reason, SOCKET_UNACCEPTED);
-	reset |= myproto_purge(sk, reason);
-	myproto_close_peer(sk, reset);
+	if (unread)
+		myproto_drop_unread(sk, len, reason);
+	atomic_set(&sk->sk_rmem_alloc, 0);
+	if (peer)
+		myproto_close_peer(sk, peer, reset || unread);
 	/* Last: woken threads must see the final state. */
 	myproto_wake_room_all(sk);
 	sock_put(sk);
@@ -797,7 +777,9 @@ __poll_t myproto_poll(struct file *file, struct socket *sock,
 
 	sock_poll_wait(file, sock, wait);
 
-	/* model: conn_poll. First: connect() sets the error before. */
+	/* model: conn_poll. Read the state before sk_err, which the end of a
+	 * connect() sets first.
+	 */
 	if (sk->sk_type != SOCK_DGRAM)
 		state = myproto_conn_state(sk);
 

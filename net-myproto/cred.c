@@ -87,7 +87,8 @@ static u32 myproto_secid(const struct sock *sk)
  * @scm: the credentials that the sender specifies, or NULL
  *
  * The caller has to check myproto_wants_cred() again under the queue lock,
- * because @peer may set SO_PASSCRED meanwhile. The label is always that of @sk.
+ * because @peer may set SO_PASSCRED meanwhile. The label is always that of @sk,
+ * even with @scm.
  *
  * Context: Process context. Security modules may sleep.
  * Return: the credentials, without a reference, or all 0 if not wanted.
@@ -135,7 +136,7 @@ void myproto_skb_set_cred(struct sk_buff *skb, const struct myproto_cred *cred)
  * myproto_scm_recv - pass control messages to a reader
  * @sock: the receiver
  * @msg: the reader's message
- * @skb: the data, or the first of it
+ * @skb: the first skb of the data
  * @fpl: the files that came with it, or NULL; consumed
  * @flags: as given to recvmsg(2)
  */

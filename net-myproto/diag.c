@@ -52,7 +52,7 @@ static int myproto_diag_check(const struct nlmsghdr *nlh)
 	return 0;
 }
 
-/* Any cookie: 0, which no socket has, or the value of INET_DIAG_NOCOOKIE */
+/* Whether @req accepts any cookie. No socket has the cookie 0. */
 static bool myproto_diag_any_cookie(const struct myproto_diag_req *req)
 {
 	const u32 *cookie = req->mdiag_cookie;
@@ -77,7 +77,7 @@ static int myproto_diag_put_peer(struct sk_buff *skb,
 {
 	int err;
 
-	/* A connecting socket has no peer yet, but the channel of one. */
+	/* A connecting socket has no peer yet. Report the requested channel. */
 	if (!info->has_peer && info->state != TCP_SYN_SENT)
 		return 0;
 	err = nla_put_u32(skb, MYPROTO_DIAG_PEER_CHANNEL, info->peer_channel);

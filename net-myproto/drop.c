@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* AF_MYPROTO: data that was sent and will not be read
+/* AF_MYPROTO: drop data that was sent and will not be read
  *
- * Only this is a drop, because the send has succeeded. The skb of a failed send
- * is consumed.
+ * A failed send is not a drop, because the caller still has the data. The skb
+ * of a failed send is consumed.
  */
 
 #include <linux/skbuff.h>
@@ -28,8 +28,8 @@ void myproto_drop_small(struct sock *sk, const struct myproto_record *rec,
 	trace_myproto_drop(sk, rec->channel, rec->len, reason);
 }
 
-/* Drop all unread data of @sk, which is being closed: the skbs are on
- * sk_write_queue, the peer is still set, and there are no other users.
+/* Drop all unread data of @sk, @len bytes, while @sk is being closed. The skbs
+ * are on sk_write_queue, the peer is still set, and there are no other users.
  */
 void myproto_drop_unread(struct sock *sk, u32 len, enum skb_drop_reason reason)
 {

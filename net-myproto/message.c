@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* AF_MYPROTO: the messages of SOCK_SEQPACKET and SOCK_DGRAM
  *
- * A message is one skb, or if it is small a record in a buffer of small.c. A
+ * A message is one skb, or a record in a buffer of small.c if it is small. A
  * sender waits when there is no receive buffer space.
  */
 
@@ -125,7 +125,7 @@ static int myproto_max_len(const struct sock *sk, const struct sock *peer)
 
 /**
  * myproto_message_max - get the option MYPROTO_MESSAGE_MAX
- * @sk: a SOCK_SEQPACKET or SOCK_DGRAM socket
+ * @sk: a socket that is not SOCK_STREAM
  *
  * Return: the maximum length of a message in bytes, or -ENOTCONN.
  */
@@ -151,7 +151,7 @@ static int myproto_message_sendmsg(struct socket *sock, struct sock *peer,
 	if (READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN)
 		return -EPIPE;
 
-	/* First: a denied sender must learn nothing about the receiver. */
+	/* First: a denied sender must not learn about the receive buffer. */
 	err = myproto_may_send(sk, peer);
 	if (err)
 		return err;
@@ -193,7 +193,7 @@ int myproto_seqpacket_sendmsg(struct socket *sock, struct msghdr *msg,
 	return err;
 }
 
-/* Look up the SOCK_DGRAM socket at @channel and take a reference. */
+/* Look up the SOCK_DGRAM socket at @channel. Takes a reference. */
 static struct sock *myproto_dgram_lookup(struct sock *sk, u32 channel)
 {
 	struct sock *peer = myproto_channel_lookup(sock_net(sk), channel);
@@ -207,7 +207,9 @@ static struct sock *myproto_dgram_lookup(struct sock *sk, u32 channel)
 	return peer;
 }
 
-/* Find the receiver of @msg and take a reference. Sets @channel if given. */
+/* Find the receiver of @msg and take a reference. If @msg has an address, store
+ * its channel in @channel.
+ */
 static struct sock *myproto_dgram_dest(struct sock *sk,
 				       const struct msghdr *msg, u32 *channel)
 {
@@ -262,8 +264,8 @@ out:
 	return err;
 }
 
-/* Whether the peek offset @off is past the end of @skb. An empty message is
- * past its end once it has been peeked at.
+/* Whether the peek offset @off is past the end of @skb. For an empty message,
+ * whether it has been peeked at.
  */
 static bool myproto_peek_past(const struct sk_buff *skb, int off)
 {
@@ -275,11 +277,12 @@ struct myproto_message {
 	struct sk_buff			*skb;
 	const struct myproto_record	*rec;
 	struct myproto_small		*buf;
-	int				off;	/* where a peek starts in it */
+	int				off;	/* offset of a peek in @skb */
 };
 
-/* Returns the queue with the oldest skb, and for SO_PEEK_OFF with all of them.
- * Caller holds the queue lock, and the oldest message has an skb.
+/* Returns the queue with the oldest skb. For a peek without small buffers, this
+ * queue has all skbs then, because SO_PEEK_OFF may skip some of them. Caller
+ * holds the queue lock. The oldest message has an skb.
  */
 static struct sk_buff_head *myproto_message_queue(struct sock *sk, bool peek)
 {
@@ -366,8 +369,8 @@ static bool myproto_message_wait(struct sock *sk, int flags, int len,
 	int why = 0;
 
 	for (;;) {
-		/* model: recv_register. Who only peeks leaves the message to
-		 * somebody else, who is to be woken too.
+		/* model: recv_register. A peek leaves the message in the queue,
+		 * so its wake-up must not be exclusive.
 		 */
 		if (peek)
 			prepare_to_wait(sk_sleep(sk), &wait,
@@ -384,10 +387,12 @@ static bool myproto_message_wait(struct sock *sk, int flags, int len,
 			break;
 		/* model: recv_sleep */
 		timeo = schedule_timeout(timeo);
-		/* The wake-up was for one message. There is no other one. */
+		/* The wake-up has removed the entry, so there is no second one
+		 * that this thread would have to pass on.
+		 */
 		if (list_empty_careful(&wait.entry)) {
 			got = myproto_message_take(sk, flags, len, m, err);
-			/* Another reader must be woken for the message. */
+			/* No memory: wake another reader for the message. */
 			if (*err == -ENOBUFS)
 				break;
 			if (got || *err != -EAGAIN)
@@ -396,15 +401,15 @@ static bool myproto_message_wait(struct sock *sk, int flags, int len,
 	}
 	finish_wait(sk_sleep(sk), &wait);
 	if (got || *err != -EAGAIN) {
-		/* model: recv_pass. A wake-up since it registered was for
-		 * another message, and nobody else got it.
+		/* model: recv_pass. This thread may have consumed a wake-up for
+		 * another message: wake the next reader.
 		 */
 		if (!peek && !myproto_rx_empty(sk))
 			sk->sk_data_ready(sk);
 		return got;
 	}
 
-	/* No other thread was woken after the last check: check again. */
+	/* A wake-up after the last check was for this thread: check again. */
 	got = myproto_message_take(sk, flags, len, m, err);
 	if (!got && *err == -EAGAIN)
 		*err = why;
@@ -561,7 +566,7 @@ static void myproto_dgram_associate(struct sock *sk, struct sock *peer)
 	spin_lock(&sk->sk_receive_queue.lock);
 	old = myproto_peer_locked(sk);
 	if (old)
-		myproto_relay_del(&msk->peer_relay, old);
+		myproto_relay_del(sk, old);
 	rcu_assign_pointer(msk->peer, peer);
 	WRITE_ONCE(sk->sk_state, peer ? TCP_ESTABLISHED : TCP_CLOSE);
 	spin_unlock(&sk->sk_receive_queue.lock);

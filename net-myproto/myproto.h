@@ -26,7 +26,7 @@ struct scm_cookie;
 struct scm_fp_list;
 struct seq_file;
 
-/* Channels that bind() picks for MYPROTO_CHANNEL_ANY; never privileged */
+/* bind() to MYPROTO_CHANNEL_ANY picks one of these; never privileged */
 #define MYPROTO_DYNAMIC_FIRST	0x80000000U
 #define MYPROTO_DYNAMIC_LAST	U32_MAX
 
@@ -34,7 +34,8 @@ struct seq_file;
  * DOC: locks and lifetimes
  *
  * The socket lock serializes bind(), listen(), connect(), and the readers of a
- * SOCK_STREAM socket. It is released while they sleep.
+ * SOCK_STREAM socket, except for short reads of small data. It is released
+ * while they sleep.
  *
  * The queue lock, sk_receive_queue.lock, protects sk_shutdown, sk_err, the
  * queues of a listening socket, and received data with its charge. It is a
@@ -46,16 +47,15 @@ struct seq_file;
  * Data is charged to the receiver only: sk_rmem_alloc against sk_rcvbuf. It is,
  * oldest first, in sk_write_queue, the buffers of small.c (without an skb), and
  * sk_receive_queue. A reader of a stream moves skbs to sk_write_queue, which it
- * then uses under the socket lock alone. With messages, sk_write_queue has skbs
- * that were made or moved for readers, under the queue lock.
+ * then uses under the socket lock alone. For messages, sk_write_queue has skbs
+ * that were created or moved for readers. The queue lock protects it then.
  *
  * Readers and pollers wait on sk_sleep() of their own socket. Threads that need
  * receive buffer space wait on peer_wait of the receiver. For pollers, a socket
  * adds a relay there, see myproto_relay_init(), which wakes its own wait queue.
  * So a wake-up is never consumed by a thread that waits for something else. The
  * lock of peer_wait nests inside the sender's queue lock and is held while the
- * relays, whose number has no limit, call sk_write_space(). Comments that begin
- * with "model:" name steps of a model that was searched for lost wake-ups.
+ * relays, whose number has no limit, call sk_write_space().
  *
  * While the backlog is full, a connecting socket (TCP_SYN_SENT) waits in
  * @connect_queue of the listening socket. It enters this state under its socket
@@ -63,11 +63,16 @@ struct seq_file;
  * to TCP_LISTEN, and to TCP_CLOSE on close, need the queue lock, too. connect()
  * creates the other end, so that accept() cannot fail.
  *
+ * Labels after "model:" in comments name steps of a model that was searched for
+ * lost wake-ups.
+ *
  * Each end of a connection holds a reference to the other until it is closed
  * itself. A SOCK_DGRAM socket can change its peer under the queue lock, so
  * others read it under RCU. The channel table holds no references: lookups use
- * RCU. Listening and bound SOCK_DGRAM sockets are freed by RCU; the memory of
- * others can be reused at once, but only for sockets. The listening socket owns
+ * RCU. Listening sockets and bound SOCK_DGRAM sockets are freed by RCU. The
+ * memory of others can be reused at once, for AF_MYPROTO sockets only, until a
+ * grace period has passed. So a lookup that has taken a reference must check
+ * the key again. The listening socket owns
  * connections that wait for accept(). On close, a socket leaves the table of
  * sockets.c first, so it is complete under the bucket lock. An open file keeps
  * its socket from being closed during a system call.
@@ -92,22 +97,30 @@ static inline struct myproto_net *myproto_net(const struct net *net)
 	return net_generic(net, myproto_net_id);
 }
 
-/* Key of the channel table */
+/**
+ * struct myproto_key - key of the channel table
+ * @net: the network namespace
+ * @channel: the channel
+ * @lookup: match only a socket whose bind() has succeeded: one that is being
+ *	bound can use memory that a lookup reads as an entry of the table
+ */
 struct myproto_key {
 	const struct net	*net;
 	u32			channel;
+	bool			lookup;
 };
 
 /**
  * struct myproto_small - a buffer of bytes or records, without an skb
  * @next: next newer buffer
- * @users: number of readers, plus one for the socket
+ * @users: number of readers, plus 1 while it is in the list of the socket
  * @size: allocated size, 0 for the buffer in struct myproto_sock
  * @slack: unused bytes that are charged until the buffer is empty
  * @in: bytes written
  * @out: bytes read
  *
- * Protected by the queue lock, except for enqueued data, which does not change.
+ * Protected by the queue lock. Enqueued data does not change, so it can be read
+ * without the lock.
  */
 struct myproto_small {
 	struct myproto_small	*next;
@@ -118,7 +131,7 @@ struct myproto_small {
 	u16			out;
 };
 
-/* A message without an skb; @channel is that of the sender or 0. */
+/* A message without an skb. @channel is the sender's channel or 0. */
 struct myproto_record {
 	u16			len;
 	bool			eor;
@@ -126,8 +139,9 @@ struct myproto_record {
 	u8			data[];
 };
 
-/* Largest data without an skb. Stream: limit of kmalloc() caches, because
- * splice() can move pages of an skb. Message: cheap for the page allocator.
+/* Largest data without an skb. Stream: the largest kmalloc() cache. More data
+ * goes to skbs, because splice() can move their pages. Message: a size that the
+ * page allocator can provide at low cost.
  */
 #define MYPROTO_SMALL_MAX	(SZ_8K - sizeof(struct myproto_small))
 #define MYPROTO_SMALL_MESSAGE	(SZ_32K - sizeof(struct myproto_small) - \
@@ -141,12 +155,12 @@ struct myproto_record {
 
 /**
  * struct myproto_bound - entry of a socket in the channel table
- * @node: links the entries
+ * @node: link to the next entry
  * @channel: key, or MYPROTO_CHANNEL_ANY; socket lock
  *
- * Is sk_nulls_node of the socket. sk_alloc() keeps its first pointer, which a
- * lookup can still follow after the memory was reused, and clears the key;
- * sk_clone() does not copy them.
+ * This is sk_nulls_node of the socket. A lookup can still follow @node after
+ * the memory is reused, so sk_alloc() and sk_clone() do not change this
+ * pointer. Both clear @channel.
  */
 struct myproto_bound {
 	struct rhash_head	node;
@@ -155,17 +169,20 @@ struct myproto_bound {
 
 static_assert(sizeof(struct myproto_bound) <=
 	      sizeof_field(struct sock, sk_nulls_node));
+static_assert(offsetof(struct myproto_bound, channel) ==
+	      offsetof(struct hlist_nulls_node, pprev));
 
 /**
  * struct myproto_sock - an AF_MYPROTO socket
  * @sk: must be first
- * @entry: in the table of sockets.c
- * @channel: for getsockname(): that of struct myproto_bound, or copied from the
- *	listener
+ * @entry: link in the table of sockets.c
+ * @channel: channel for getsockname(): the one in struct myproto_bound, or
+ *	copied from the listener
  * @peer: the other end, with a reference; see myproto_peer()
  * @accept_queue: connections that wait for accept(); owns them; queue lock
  * @connect_queue: connecting sockets, with a reference; queue lock
- * @listener: where this socket is connecting, no reference; its queue lock; RCU
+ * @listener: listening socket while connecting, without a reference; its queue
+ *	lock; RCU
  * @child: the other end while connecting; owned; queue lock of @listener
  * @peer_wait: threads and relays that wait for receive buffer space here
  * @peer_relay: entry in @peer_wait of @peer (queue lock); before the socket is
@@ -177,15 +194,17 @@ static_assert(sizeof(struct myproto_bound) <=
  * @small_head: oldest buffer of data without an skb, see small.c; queue lock
  * @small_tail: newest buffer
  * @small_space: space in @small_tail
- * @small_more: small data is queueing up, allocate a larger buffer next
+ * @small_more: small data is queueing up, so the next buffer should be larger
  * @small_inline: the buffer that is part of the socket
  * @small_data: data of @small_inline
- * @rx_busy: a reader of a stream holds the socket lock
+ * @rx_busy: a reader of a stream holds the socket lock, so that others must
+ *	take it, too
  * @aborted: see myproto_abort(); written under the queue lock
  * @inq: SO_INQ is set
  *
- * The queues are in a union with the small buffers, which a listening socket
- * does not need. Check for TCP_LISTEN under the queue lock first.
+ * @accept_queue and @connect_queue share a union with the small buffers, which
+ * a listening socket does not need. Check for TCP_LISTEN under the queue lock
+ * before using the queues.
  */
 struct myproto_sock {
 	struct sock		sk;
@@ -245,7 +264,7 @@ static inline bool myproto_cred_eq(const struct myproto_cred *a,
  * @cred: sender; holds a reference to the pid
  * @channel: message: channel of the sender or 0
  * @read: stream: bytes read from this skb
- * @fpl: files that are sent with the first byte; owned
+ * @fpl: files that belong to the data, or NULL; owned by the skb
  * @eor: message: sent with MSG_EOR
  */
 struct myproto_cb {
@@ -272,8 +291,8 @@ static inline u32 myproto_channel(const struct sock *sk)
 	return READ_ONCE(myproto_sk(sk)->channel);
 }
 
-/* Not for SOCK_DGRAM. The peer is set once and kept until close(), which the
- * caller must exclude, usually with an open file.
+/* Not for SOCK_DGRAM. The peer is set once and kept until close(). The caller
+ * must prevent close(), usually with an open file.
  */
 static inline struct sock *myproto_peer(const struct sock *sk)
 {
@@ -320,7 +339,9 @@ static inline bool myproto_rx_writable(const struct sock *sk)
 	return sk->sk_type == SOCK_STREAM ? room >= rcvbuf / 2 : room > 0;
 }
 
-/* Without SO_PASSRIGHTS, which is part of sk_scm_recv_flags */
+/* True with SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD. sk_scm_recv_flags cannot
+ * be used, because it contains SO_PASSRIGHTS, too.
+ */
 static inline bool myproto_asks_cred(const struct sock *sk)
 {
 	return sk->sk_scm_credentials || sk->sk_scm_security ||
@@ -353,7 +374,7 @@ static inline bool myproto_needs_skb(const struct sock *sk, int flags)
 static inline u32 myproto_inq(const struct sock *sk)
 {
 	const struct myproto_sock *msk = myproto_sk(sk);
-	/* First, or there could be more read than received. Pairs with
+	/* Load this first, or it could be ahead of rx_total. Pairs with
 	 * smp_store_release() in myproto_rx_done().
 	 */
 	u32 read = smp_load_acquire(&msk->rx_read);
@@ -363,8 +384,9 @@ static inline u32 myproto_inq(const struct sock *sk)
 
 static inline bool myproto_rx_empty(const struct sock *sk)
 {
-	/* First: this does not change when a reader moves messages. An empty
-	 * message is moved only behind one that is counted here.
+	/* First: the number of bytes does not change when a reader moves
+	 * messages between the queues. An empty message is moved only behind
+	 * one that has bytes.
 	 */
 	if (myproto_inq(sk))
 		return false;
@@ -380,7 +402,7 @@ static inline void myproto_rx_count(struct sock *sk, int len)
 	WRITE_ONCE(msk->rx_total, msk->rx_total + len);
 }
 
-/* Called with the queue lock, or for SOCK_STREAM with the socket lock held. */
+/* Called with the queue lock held, or for SOCK_STREAM with the socket lock. */
 static inline void myproto_rx_done(struct sock *sk, int copied, int freed)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
@@ -427,8 +449,9 @@ static inline void *myproto_small_data(const struct myproto_small *buf)
 	return (void *)(buf + 1);
 }
 
-/* The next contiguous bytes of a stream, at most @len, which are in no skb.
- * Called with the queue lock held; valid without it until they are read.
+/* Returns the next contiguous bytes of a stream that are in a small buffer, and
+ * sets *@len, at most the old value. Called with the queue lock held. The bytes
+ * stay valid without it until they are read.
  */
 static inline const void *myproto_small_bytes(const struct sock *sk, int *len)
 {
@@ -438,8 +461,8 @@ static inline const void *myproto_small_bytes(const struct sock *sk, int *len)
 	return myproto_small_data(buf) + buf->out;
 }
 
-/* Like myproto_wake_room(), after space was freed under the queue lock. A
- * thread that waits checks under this lock after it has registered.
+/* Like myproto_wake_room(), but after space was freed under the queue lock. A
+ * thread that waits for space checks under this lock after it has registered.
  */
 static inline void myproto_wake_made_room(struct sock *sk)
 {
@@ -461,10 +484,11 @@ static inline int myproto_recv_flags(int flags)
 /**
  * struct myproto_info - a snapshot of a socket
  * @channel: own channel or 0
- * @rqueue: unread bytes, or number of connections that wait for accept()
- * @wqueue: bytes that the peer has not read, 0 for SOCK_DGRAM; or the backlog
+ * @rqueue: unread bytes; if listening, connections that wait for accept()
+ * @wqueue: bytes that the peer has not read, 0 for SOCK_DGRAM; if listening,
+ *	the backlog
  * @memory: bytes charged
- * @peer_channel: channel of the peer or of the connect(), or 0
+ * @peer_channel: channel of the peer, or of the listener if connecting, or 0
  * @peer_ino: inode of the peer; 0 if it is closed or not accepted
  * @peer_cookie: cookie of the peer, if requested
  * @has_peer: whether there is a peer; implies TCP_ESTABLISHED
@@ -532,7 +556,7 @@ void myproto_skb_set_cred(struct sk_buff *skb,
 			  const struct myproto_cred *cred);
 
 /* @scm points to the cookie to fill in, which the caller releases with
- * scm_destroy(). It becomes NULL if there are no credentials and no files.
+ * scm_destroy(). *@scm becomes NULL if there are no credentials and no files.
  */
 static inline int myproto_scm_send(struct socket *sock, const struct sock *peer,
 				   struct msghdr *msg, struct scm_cookie **scm)
@@ -585,17 +609,17 @@ static inline void myproto_proc_unregister(struct net *net)
 /* queue.c */
 int myproto_reader_wake(wait_queue_entry_t *entry, unsigned int mode, int flags,
 			void *key);
-void myproto_relay_init(wait_queue_entry_t *relay, struct sock *sk);
-void myproto_relay_del(wait_queue_entry_t *relay, struct sock *peer);
+void myproto_relay_init(wait_queue_entry_t *relay);
+void myproto_relay_del(struct sock *sk, struct sock *peer);
 int myproto_wait_room(struct sock *sk, struct sock *peer, long *timeo);
 void myproto_wake_room(struct sock *sk);
 #ifdef CONFIG_MEMCG
 struct mem_cgroup *__myproto_charge_begin(const struct sock *peer, gfp_t *gfp);
 
-/* Charge the memory cgroup of the receiver. The sender is charged while @peer
- * has no space, because it holds the data while it waits, before accept(), and
- * with cgroup v1 or cgroup.memory=nosocket. A receiver in the root cgroup is
- * not charged. Returns the cgroup for myproto_charge_end().
+/* Charge the memory cgroup of the receiver. Charge the sender instead while
+ * @peer has no space (the sender holds the data while it waits), while @peer is
+ * not accepted, and with cgroup v1 or cgroup.memory=nosocket. A receiver in the
+ * root cgroup is not charged. Returns the cgroup for myproto_charge_end().
  */
 static inline struct mem_cgroup *myproto_charge_begin(const struct sock *sk,
 						      const struct sock *peer,

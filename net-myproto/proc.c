@@ -88,8 +88,8 @@ void __net_exit myproto_proc_unregister(struct net *net)
 	remove_proc_entry("myproto", net->proc_net);
 }
 
-/* Number of file descriptors in flight to @sk, or to the connections in its
- * accept queue
+/* Number of file descriptors in flight to @sk and, if it listens, to the
+ * connections in its accept queue
  */
 static unsigned int myproto_scm_fds(struct sock *sk)
 {

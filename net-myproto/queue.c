@@ -48,7 +48,7 @@ static int myproto_state_wake(wait_queue_entry_t *entry, unsigned int mode,
 	return key ? 0 : default_wake_function(entry, mode, flags, key);
 }
 
-/* model: relay_fire. Whoever polls puts it back. */
+/* model: relay_fire. The next poll() adds the relay again. */
 static int myproto_relay_wake(wait_queue_entry_t *entry, unsigned int mode,
 			      int flags, void *key)
 {
@@ -63,20 +63,21 @@ static int myproto_relay_wake(wait_queue_entry_t *entry, unsigned int mode,
  * it is there, @sk holds a reference to the receiver. @sk removes it before
  * close.
  */
-void myproto_relay_init(wait_queue_entry_t *relay, struct sock *sk)
+void myproto_relay_init(wait_queue_entry_t *relay)
 {
 	init_waitqueue_func_entry(relay, myproto_relay_wake);
-	relay->private = sk;
 	INIT_LIST_HEAD(&relay->entry);
 }
 
-/* Add @relay to peer_wait of @peer for one wake-up. The caller must check for
- * space after this.
+/* Add the relay of @sk to peer_wait of @peer for one wake-up. The caller must
+ * check for space after this. Caller holds the queue lock of @sk.
  */
-static void myproto_relay_add(wait_queue_entry_t *relay, struct sock *peer)
+static void myproto_relay_add(struct sock *sk, struct sock *peer)
 {
+	wait_queue_entry_t *relay = &myproto_sk(sk)->peer_relay;
 	wait_queue_head_t *wait = &myproto_sk(peer)->peer_wait;
 
+	relay->private = sk;
 	spin_lock_irq(&wait->lock);
 	if (list_empty(&relay->entry))
 		__add_wait_queue(wait, relay);
@@ -86,10 +87,19 @@ static void myproto_relay_add(wait_queue_entry_t *relay, struct sock *peer)
 	smp_mb();
 }
 
-/* @relay need not be in peer_wait of @peer. It is not in use afterwards. */
-void myproto_relay_del(wait_queue_entry_t *relay, struct sock *peer)
+/* The relay of @sk is not in use afterwards. Called after @peer was cleared, or
+ * with the queue lock of @sk held.
+ */
+void myproto_relay_del(struct sock *sk, struct sock *peer)
 {
+	wait_queue_entry_t *relay = &myproto_sk(sk)->peer_relay;
 	wait_queue_head_t *wait = &myproto_sk(peer)->peer_wait;
+
+	/* Not if the list is empty: the wake-up that removed the relay may
+	 * still be running.
+	 */
+	if (!relay->private)
+		return;
 
 	spin_lock_irq(&wait->lock);
 	list_del_init(&relay->entry);
@@ -107,12 +117,12 @@ static int myproto_tx_look(const struct sock *sk, struct sock *peer)
 }
 
 /* Arm the relay of @sk, then check for space at its peer, model: poll_arm. If
- * @want is not NULL and not the peer, only returns -EAGAIN. With @half, also
- * returns -EAGAIN if there is less space than poll() needs.
+ * @want is not NULL and not the peer, nothing is armed or checked, and -EAGAIN
+ * is returned. With @half, also returns -EAGAIN if there is less space than
+ * poll() needs.
  */
 static int myproto_tx_arm(struct sock *sk, const struct sock *want, bool half)
 {
-	struct myproto_sock *msk = myproto_sk(sk);
 	struct sock *peer;
 	int err;
 
@@ -125,7 +135,7 @@ static int myproto_tx_arm(struct sock *sk, const struct sock *want, bool half)
 		peer = NULL;
 	if (peer) {
 		sock_hold(peer);
-		myproto_relay_add(&msk->peer_relay, peer);
+		myproto_relay_add(sk, peer);
 	}
 	spin_unlock(&sk->sk_receive_queue.lock);
 	if (!peer)
@@ -138,9 +148,9 @@ static int myproto_tx_arm(struct sock *sk, const struct sock *want, bool half)
 	return err;
 }
 
-/* Called after a send failed with -ENOBUFS. A short send makes its caller wait
- * for space as after -EAGAIN. If there is space already, maybe no reader will
- * free more: report it now.
+/* Called after a send failed with -ENOBUFS. After a short send the caller waits
+ * for space as after -EAGAIN. If there is space already, possibly no reader
+ * frees more, so report the space now.
  */
 void myproto_tx_short(struct sock *sk, struct sock *peer)
 {
@@ -181,8 +191,8 @@ static int myproto_sleep_room(struct sock *sk, struct sock *peer, long *timeo)
 	add_wait_queue(sk_sleep(sk), &state);
 	for (;;) {
 		/* model: send_register. Pairs with wq_has_sleeper() in
-		 * myproto_wake_room() and skwq_has_sleeper() of who shuts @sk
-		 * down.
+		 * myproto_wake_room(), and with skwq_has_sleeper() in
+		 * sock_def_wakeup() when @sk is shut down.
 		 */
 		prepare_to_wait_exclusive(room, &wait, TASK_INTERRUPTIBLE);
 		/* model: send_check */
@@ -212,8 +222,8 @@ static int myproto_sleep_room(struct sock *sk, struct sock *peer, long *timeo)
  * @timeo: timeout in jiffies, updated
  *
  * After -EAGAIN, if @sk is connected to @peer, sk_write_space() will be called
- * when there is space. In all cases the caller may have consumed an exclusive
- * wake-up and must call myproto_wake_room() at its end.
+ * when there is space. If @timeo was not 0, the caller may have consumed an
+ * exclusive wake-up and must call myproto_wake_room() at its end.
  *
  * Return: 0 if there is space, -EAGAIN after the timeout, -EPIPE if @sk is shut
  * down, the error of a signal, or see myproto_enqueue().
@@ -231,8 +241,8 @@ int myproto_wait_room(struct sock *sk, struct sock *peer, long *timeo)
 }
 
 /* Wake all pollers and one sleeping sender, which calls this again after it has
- * sent or given up. Called without locks that a wake-up may take. Model:
- * recv_wake, send_pass.
+ * sent or given up, model: recv_wake, send_pass. Called without locks that a
+ * wake-up may take.
  */
 void myproto_wake_room(struct sock *sk)
 {
@@ -254,7 +264,7 @@ struct mem_cgroup *__myproto_charge_begin(const struct sock *peer, gfp_t *gfp)
 		return current->active_memcg;
 
 	if (memcg) {
-		/* Do not reclaim for long in a cgroup that is not our own. */
+		/* Do not reclaim for long in the cgroup of the receiver. */
 		*gfp = (*gfp & ~__GFP_RETRY_MAYFAIL) | __GFP_NORETRY;
 		return set_active_memcg(memcg);
 	}
@@ -306,7 +316,7 @@ static struct sk_buff *myproto_skb_alloc_pages(int len, gfp_t gfp, int *err)
 	return skb;
 }
 
-/* @peer is charged. On error, -ENOBUFS or -EFAULT, @msg is not consumed. */
+/* Charges @peer. On error, -ENOBUFS or -EFAULT, @msg is not consumed. */
 struct sk_buff *myproto_skb_alloc(struct sock *sk, struct sock *peer,
 				  struct msghdr *msg, int len, int *err)
 {
@@ -364,7 +374,9 @@ static int myproto_filtered(struct sock *peer, struct sk_buff *skb,
 	}
 }
 
-/* Returns -ESTALE if credentials are needed that @cred does not have. */
+/* Returns -ESTALE if @peer needs credentials and @cred has none. For other
+ * errors see myproto_enqueue().
+ */
 static int myproto_try_enqueue(struct sock *sk, struct sock *peer,
 			       struct sk_buff *skb, struct scm_cookie *scm,
 			       const struct myproto_cred *cred)
@@ -450,8 +462,8 @@ bool myproto_readable(const struct sock *sk)
 	if (sk->sk_type != SOCK_STREAM)
 		return !myproto_rx_empty(sk);
 
-	/* Not the queues: a reader may be moving data. If senders are not woken
-	 * to fill up to SO_RCVLOWAT, less data is enough.
+	/* Do not check the queues: a reader may be moving data. If there is too
+	 * little space to wake senders, data below SO_RCVLOWAT is enough.
 	 */
 	return inq && (inq >= READ_ONCE(sk->sk_rcvlowat) ||
 		       !myproto_rx_writable(sk));

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /* AF_MYPROTO: file descriptors that are sent with data
  *
- * A queue holds files, and a file can be a socket with a queue. AF_UNIX finds
- * cycles of sockets with a garbage collector. AF_MYPROTO prevents them: sockets
- * whose queue can hold files cannot be sent, nor can io_uring files. As with
- * AF_UNIX, devices such as binder can still hold files.
+ * A queue holds files, and a file can be a socket with a queue. So sockets can
+ * form a cycle. AF_UNIX finds cycles with a garbage collector. AF_MYPROTO
+ * prevents them: it does not send sockets whose queue can hold files. The core
+ * does not send io_uring files. As with AF_UNIX, other files that hold files,
+ * such as those of binder, can be sent.
  */
 
 #include <linux/atomic.h>
@@ -20,8 +21,8 @@
 
 /* Check whether files can be sent. The core has already refused those of
  * io_uring. SO_PASSRIGHTS of @peer is checked again under its queue lock; the
- * check here avoids a useless wait. Returns 0, -EINVAL when a file cannot be
- * sent or has no data to go with, or -EPERM.
+ * check here avoids a useless wait. Returns 0, -EINVAL if a file cannot be sent
+ * or if a stream has no data to send it with, or -EPERM without SO_PASSRIGHTS.
  */
 int myproto_rights_check(const struct sock *peer, const struct msghdr *msg,
 			 const struct scm_fp_list *fpl)
@@ -60,7 +61,7 @@ void myproto_rights_send(struct sock *peer, struct sk_buff *skb,
 	skb->destructor = myproto_skb_destruct;
 }
 
-/* Called when @skb with files has been dequeued. */
+/* The files of @skb have been taken from the queue of @sk. */
 void myproto_rights_off(struct sock *sk, const struct sk_buff *skb)
 {
 	atomic_sub(MYPROTO_CB(skb)->fpl->count, &myproto_sk(sk)->scm_fds);
@@ -70,7 +71,7 @@ void myproto_rights_off(struct sock *sk, const struct sk_buff *skb)
  * myproto_rights_recv - get the files for a reader
  * @skb: the data, which has files
  * @msg: the reader's message
- * @share: other readers may use the files, too
+ * @share: return a copy, because other readers may use the files, too
  *
  * Return: the files, which the caller owns, or NULL with MSG_CTRUNC set when
  * there is no memory for a copy of the list.

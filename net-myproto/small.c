@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* AF_MYPROTO: data without an skb. An skb costs more than the rest of a small
- * send, so small data goes to plain buffers: the one in the socket, the last
- * one if it has space, or a new one. A buffer is freed when all data is read.
+/* AF_MYPROTO: data without an skb. An skb takes a large part of the time of a
+ * small send, so small data goes to plain buffers: the one in the socket, the
+ * last one if it has space, or a new one. A buffer is freed when all of its
+ * data has been read.
  */
 
 #include <linux/errno.h>
@@ -19,7 +20,7 @@
 #include "myproto.h"
 #include "trace.h"
 
-/* Minimum size of a buffer for several sends: the first one, and later ones */
+/* Minimum size of a buffer for several sends, and when data is queueing up */
 #define MYPROTO_SMALL_FEW	SZ_512
 #define MYPROTO_SMALL_MANY	SZ_4K
 
@@ -38,8 +39,9 @@ static u32 myproto_small_space(const struct myproto_small *buf)
 	return size - buf->in;
 }
 
-/* Whether the buffer in @msk has no data and no reader. The acquire pairs with
- * refcount_dec_and_test() in myproto_small_put().
+/* Whether the buffer in the socket can be used: no buffer has data, and it has
+ * no reader. The acquire pairs with refcount_dec_and_test() in
+ * myproto_small_put().
  */
 static bool myproto_small_inline(const struct myproto_sock *msk)
 {
@@ -47,8 +49,9 @@ static bool myproto_small_inline(const struct myproto_sock *msk)
 	       !atomic_read_acquire(&msk->small_inline.users.refs);
 }
 
-/* Data without an skb has no sender or timestamp, bypasses socket filters, and
- * is older than sk_receive_queue.
+/* Whether data from @sk to @peer needs no skb. Without one it has no sender or
+ * timestamp, bypasses socket filters, and is older than all skbs in
+ * sk_receive_queue.
  */
 static inline bool myproto_small_suits(const struct sock *sk,
 				       const struct sock *peer)
@@ -76,8 +79,9 @@ static inline bool myproto_small_fill(const struct sock *sk, void *to,
 	return copy_from_iter_full(rec->data, len, &msg->msg_iter);
 }
 
-/* @peer is charged. Sets -ESTALE in @err if a large buffer is not available: an
- * skb can use small pages.
+/* Allocate and fill a buffer. The memory cgroup of @peer is charged. Sets *@err
+ * to -ESTALE if there is no memory for a large buffer: an skb can use small
+ * pages.
  */
 static struct myproto_small *myproto_small_alloc(struct sock *sk,
 						 struct sock *peer,
@@ -135,11 +139,13 @@ static void myproto_small_link(struct sock *peer, struct myproto_small *buf)
 		msk->small_head = buf;
 	WRITE_ONCE(msk->small_tail, buf);
 	WRITE_ONCE(msk->small_space, myproto_small_space(buf));
-	/* Charge used bytes only: a read frees as much as a send needs. */
+	/* Charge used bytes only, so that reading data frees as much space as
+	 * sending it took.
+	 */
 	atomic_add(buf->in + buf->slack, &peer->sk_rmem_alloc);
 }
 
-/* Append the data of @from, or without it @len bytes of @msg, to the last
+/* Append the data of @from, or @len bytes of @msg if @from is NULL, to the last
  * buffer of @peer. Called with the queue lock held. Returns false if there is
  * no space or if user pages are not present.
  */
@@ -198,8 +204,9 @@ static bool myproto_small_appends(const struct sock *peer, u32 need)
 	return need <= MYPROTO_SMALL_INLINE && myproto_small_inline(msk);
 }
 
-/* Enqueue @buf, or without it @len bytes of @msg. Returns -ESTALE if an skb is
- * needed, -EFAULT if a buffer is needed, or see myproto_enqueue().
+/* Enqueue @buf, or @len bytes of @msg if @buf is NULL. Returns -ESTALE if the
+ * data needs an skb, -EFAULT if it needs a new buffer, or see
+ * myproto_enqueue().
  */
 static int myproto_small_enqueue(struct sock *sk, struct sock *peer,
 				 struct myproto_small *buf, struct msghdr *msg,
@@ -213,8 +220,8 @@ static int myproto_small_enqueue(struct sock *sk, struct sock *peer,
 	err = myproto_tx_state(sk, peer);
 	if (!err && !myproto_small_suits(sk, peer))
 		err = -ESTALE;
-	/* Append even a small @buf. Otherwise threads whose pages are not
-	 * present could fill memory with buffers of one byte.
+	/* Append the data of a small @buf, too. Otherwise threads whose pages
+	 * are not present could fill memory with buffers of one byte.
 	 */
 	if (!err && (!buf || buf->in <= MYPROTO_SMALL_LOCKED))
 		added = myproto_small_append(sk, peer, msg, len, buf);
@@ -289,8 +296,9 @@ void myproto_small_put(struct myproto_small *buf)
 		kfree(buf);
 }
 
-/* Remove @size bytes from the first buffer. Returns the buffer if it is empty
- * now; the caller has to release it. Called with the queue lock held.
+/* Remove @size bytes from the first buffer. If it is empty then, takes it off
+ * the list and returns it, and the caller must release it with
+ * myproto_small_put(). Called with the queue lock held.
  */
 static struct myproto_small *myproto_small_drop(struct sock *sk, int size)
 {
@@ -356,9 +364,9 @@ u32 myproto_small_len(const struct sock *sk)
 	return myproto_small_record(sk)->len;
 }
 
-/* Move the next message, or one piece of a stream, to @skb. If @new, enqueue
- * @skb at sk_write_queue. Returns false if there is no data or @skb has no
- * space. Called with the queue lock held.
+/* Move the next message, or contiguous bytes of a stream, to @skb. If @new, add
+ * @skb to sk_write_queue. Returns false if there is no data in small buffers or
+ * @skb has not enough space. Called with the queue lock held.
  */
 static bool myproto_small_move(struct sock *sk, struct sk_buff *skb, bool new)
 {
@@ -392,8 +400,8 @@ static bool myproto_small_move(struct sock *sk, struct sk_buff *skb, bool new)
 	return true;
 }
 
-/* The last skb, if stream data can be appended: it must not have a sender,
- * timestamp or files.
+/* Returns the last skb if stream data can be appended to it, or NULL. Such an
+ * skb has no sender, timestamp or files.
  */
 static struct sk_buff *myproto_small_tail(struct sock *sk)
 {
@@ -412,14 +420,14 @@ static int myproto_small_room(struct sock *sk)
 
 	if (sk->sk_type != SOCK_STREAM)
 		return myproto_small_len(sk);
-	/* A thread may peek after each byte: leave space for more data. */
+	/* A thread may peek after each byte, so leave space for more data. */
 	myproto_small_bytes(sk, &len);
 	return skb_queue_empty(&sk->sk_write_queue) ?
 	       len : max(len, (int)SKB_WITH_OVERHEAD(SZ_4K));
 }
 
 /**
- * myproto_small_flush - flush small buffers to skbs for readers that need them
+ * myproto_small_flush - move data to skbs for a reader that needs them
  * @sk: the receiver
  * @all: flush all messages, not only the next one
  *
@@ -449,7 +457,7 @@ int myproto_small_flush(struct sock *sk, bool all)
 		skb = alloc_skb(len, gfp);
 		myproto_charge_end(old);
 		spin_lock(&sk->sk_receive_queue.lock);
-		/* Other threads may have read or sent data meanwhile. */
+		/* Other threads may have read the message meanwhile. */
 		if (!skb)
 			err = -ENOBUFS;
 		else if (!myproto_small_move(sk, skb, true))
@@ -458,7 +466,7 @@ int myproto_small_flush(struct sock *sk, bool all)
 	return err;
 }
 
-/* Called on close. The peer is still set; no thread reads or sends any more. */
+/* Drop all data on close. The peer is still set. No thread reads or sends. */
 void myproto_small_purge(struct sock *sk, enum skb_drop_reason reason)
 {
 	const struct myproto_record *rec;

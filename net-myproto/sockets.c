@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* AF_MYPROTO: the sockets of a network namespace, for sock_diag and /proc */
+/* AF_MYPROTO: a table of all sockets of a network namespace */
 
 #include <linux/errno.h>
 #include <linux/export.h>
@@ -21,7 +21,9 @@
 #define MYPROTO_BUCKET_BITS	7
 #define MYPROTO_BUCKETS		BIT(MYPROTO_BUCKET_BITS)
 
-/* A position has the number of a bucket, and inside it that of a socket. */
+/* The upper bits of a position are the number of a bucket. With
+ * MYPROTO_POS_INSIDE, the lower 32 bits are the number of a socket in it.
+ */
 #define MYPROTO_POS_SHIFT	33
 #define MYPROTO_POS_INSIDE	BIT_ULL(32)
 
@@ -52,7 +54,7 @@ int myproto_sockets_init(struct net *net)
 }
 EXPORT_SYMBOL_IF_KUNIT(myproto_sockets_init);
 
-/* Kernel sockets, which hold no reference to @net, must be closed before. */
+/* Kernel sockets hold no reference to @net. They must be closed already. */
 void myproto_sockets_exit(struct net *net)
 {
 	struct myproto_bucket *buckets = myproto_net(net)->buckets;
@@ -108,15 +110,16 @@ static struct sock *myproto_sockets_after(const struct sock *sk)
 	return msk ? &msk->sk : NULL;
 }
 
-/* The child of a connect() becomes visible when it gets its peer. */
+/* A socket that connect() makes for accept() is visible once it has a peer. */
 static bool myproto_is_seen(const struct sock *sk)
 {
 	/* Pairs with rcu_assign_pointer() in myproto_establish(). */
 	return sock_i_ino(sk) || smp_load_acquire(&myproto_sk(sk)->peer);
 }
 
-/* Returns the first visible socket from @sk on, with its bucket lock held.
- * Caller holds the lock of @bucket, which contains @sk unless that is NULL.
+/* Returns the first visible socket from @sk on, with its bucket lock held, and
+ * stores its position in @pos. Returns NULL without a lock if there is none.
+ * Caller holds the lock of @bucket. @sk is in this bucket, or NULL at its end.
  */
 static struct sock *myproto_sockets_seek(const struct net *net, u32 bucket,
 					 struct sock *sk, loff_t *pos)
@@ -150,7 +153,7 @@ static struct sock *myproto_sockets_seek(const struct net *net, u32 bucket,
  * @pos: 0, or the position where the iteration was paused; is updated
  *
  * Finds every socket that exists during the whole iteration exactly once.
- * Numbers wrap like jiffies: those of two neighbours in a bucket must differ
+ * Numbers wrap like jiffies: the numbers of neighbours in a bucket must differ
  * by less than 2^31.
  *
  * Return: a socket, or NULL. Its bucket lock is held, so that it cannot be
@@ -257,8 +260,8 @@ void myproto_get_info(struct sock *sk, struct myproto_info *info, bool cookie)
 		info->rqueue = myproto_inq(sk);
 	}
 
-	/* TCP_ESTABLISHED without a peer is still connecting: close() changes
-	 * the state before it clears the peer.
+	/* In TCP_ESTABLISHED without a peer, @sk is still connecting. It is not
+	 * being closed: close() changes the state before it clears the peer.
 	 */
 	if (info->state == TCP_ESTABLISHED) {
 		if (peer)

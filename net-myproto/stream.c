@@ -19,8 +19,8 @@
 #include "myproto.h"
 #include "trace.h"
 
-/* Space is freed by whole skbs. So they should be small compared to the receive
- * buffer, but large compared to the cost of an skb.
+/* Space is freed only when a whole skb has been read. So an skb should be small
+ * compared to the receive buffer, but large compared to its cost.
  */
 #define MYPROTO_SKB_SIZE	SZ_64K
 
@@ -48,7 +48,7 @@ static struct sk_buff *myproto_skb_splice(struct sock *sk, struct sock *peer,
 		return NULL;
 	}
 
-	/* One byte keeps the whole page. */
+	/* One byte pins the whole page, so charge all of it. */
 	pinned = skb_shinfo(skb)->nr_frags * PAGE_SIZE;
 	if (pinned > skb->len)
 		skb->truesize += pinned - skb->len;
@@ -153,22 +153,22 @@ out:
 
 /* State of a read */
 struct myproto_read {
-	struct msghdr		*msg;		/* to either this... */
-	struct pipe_inode_info	*pipe;		/* ...or this */
-	struct sk_buff		*first;		/* has the sender to report */
+	struct msghdr		*msg;		/* for recvmsg() */
+	struct pipe_inode_info	*pipe;		/* for splice() */
+	struct sk_buff		*first;		/* skb of the sender */
 	struct scm_fp_list	*fpl;		/* files that were received */
 	int			len;		/* bytes requested */
 	int			skip;		/* bytes that a peek skips */
 	int			copied;		/* bytes copied */
 	u32			seen;		/* rx_total at the last check */
 	bool			peek;
-	bool			flush;		/* needs data in skbs */
-	bool			stuck;		/* senders are not woken */
-	bool			full;		/* cannot continue */
+	bool			flush;		/* the reader needs skbs */
+	bool			stuck;		/* too full to wake senders */
+	bool			full;		/* the read must end */
 };
 
-/* Read bytes that are in no skb. Called with the socket lock and the queue lock
- * held, which is released meanwhile. Returns 1 or -EFAULT.
+/* Read bytes from the first small buffer. Called with the socket lock and the
+ * queue lock held. The queue lock is released meanwhile. Returns 1 or -EFAULT.
  */
 static int myproto_rx_small(struct sock *sk, struct myproto_read *rd,
 			    struct myproto_small **buf)
@@ -188,13 +188,13 @@ static int myproto_rx_small(struct sock *sk, struct myproto_read *rd,
 	return 1;
 }
 
-/* Move received skbs to sk_write_queue, or read data that has no skb. Called
- * with the socket lock held.
+/* Move received skbs to sk_write_queue, or read data from a small buffer.
+ * Called with the socket lock held.
  *
- * Returns an error, or whether there is, or was, data to read. If not, @end
- * says whether the stream has ended or has an error. Both are checked under one
- * lock: data before the end must be read first. Sets @taken if no other data is
- * left.
+ * Returns an error, 1 if there is data to read or if data was read, or 0. If 0,
+ * @end says whether the stream has ended or has an error. Both are checked
+ * under one lock: data before the end must be read first. Sets @taken if no
+ * data is left in other places.
  */
 static int myproto_rx_take(struct sock *sk, struct myproto_read *rd,
 			   bool *taken, bool *end)
@@ -223,19 +223,20 @@ static int myproto_rx_take(struct sock *sk, struct myproto_read *rd,
 
 	if (buf)
 		myproto_small_put(buf);
-	/* Data that is moved to an existing skb needs less space. */
+	/* Data that was moved to an existing skb has a smaller charge. */
 	if (small || flushed)
 		myproto_wake_made_room(sk);
-	/* New skbs need more space. If senders are not woken to send more, less
-	 * data than SO_RCVLOWAT is enough.
+	/* New skbs are charged more. If senders cannot send more now, readers
+	 * must be woken for less data than SO_RCVLOWAT.
 	 */
 	if (flushed && rd->stuck)
 		sk->sk_data_ready(sk);
 	return err ? : !skb_queue_empty(&sk->sk_write_queue);
 }
 
-/* A read does not combine data with files and other data. With SO_PASSCRED it
- * does not combine data of different senders.
+/* A read that has returned data ends before data with files. A read that has
+ * returned files ends with their data. If the reader asks for credentials, a
+ * read does not combine data of different senders.
  */
 static bool myproto_read_fits(const struct sock *sk, struct myproto_read *rd,
 			      struct sk_buff *skb)
@@ -278,7 +279,9 @@ static int myproto_read_chunk(struct sock *sk, struct myproto_read *rd,
 	return err;
 }
 
-/* Called after the first byte of @skb was read. A pipe cannot hold files. */
+/* Called when the first byte of @skb, which has files, has been read. A pipe
+ * cannot hold files, so they are closed.
+ */
 static void myproto_read_rights(struct sock *sk, struct myproto_read *rd,
 				struct sk_buff *skb)
 {
@@ -368,7 +371,7 @@ static long myproto_wait_data(struct sock *sk, const struct myproto_read *rd,
 	/* model: recv_register, recv_check */
 	prepare_to_wait(sk_sleep(sk), &wait, TASK_INTERRUPTIBLE);
 	for (;;) {
-		/* Not the queue: a reader may leave data in sk_write_queue. */
+		/* Not the queue: data may be left in sk_write_queue. */
 		ready = rd->peek ? msk->rx_total != rd->seen ||
 				   (rd->copied && !myproto_rx_writable(sk)) :
 				   myproto_inq(sk);
@@ -419,9 +422,10 @@ static int myproto_read_step(struct sock *sk, struct myproto_read *rd,
 	return myproto_rx_copy(sk, rd) ? : 1;
 }
 
-/* Read a little data without the socket lock if it satisfies the read and no
- * other thread reads. Called with the queue lock held, so the user pages must
- * be present. Returns the number of bytes.
+/* Read without the socket lock if the first small buffer has all the data that
+ * the read needs, the data is short, and no reader holds that lock. Called with
+ * the queue lock held, so the user pages must be present. Returns the number of
+ * bytes, or 0.
  */
 static int myproto_read_locked(struct sock *sk, struct msghdr *msg, int want,
 			       int target, struct myproto_small **buf)
@@ -442,7 +446,7 @@ static int myproto_read_locked(struct sock *sk, struct msghdr *msg, int want,
 	data = myproto_small_bytes(sk, &len);
 	if (len > MYPROTO_SMALL_LOCKED)
 		return 0;
-	/* Less than @want must be all there is, and at least @target. */
+	/* Less than @want must be all unread data, and at least @target. */
 	if (len < want && (len < target || len != myproto_inq(sk)))
 		return 0;
 
@@ -528,7 +532,7 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 		if (err && !rd->peek)
 			continue;
 
-		/* A peek gets no more data if senders are not woken. */
+		/* Too full to wake senders: a peek gets no more data. */
 		if (rd->peek && rd->copied && rd->stuck)
 			break;
 		if (end) {
@@ -548,7 +552,7 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 
 		myproto_read_unlock(sk);
 		timeo = myproto_wait_data(sk, rd, timeo);
-		/* New data may be both in small buffers and in skbs. */
+		/* More data may have arrived: check again for all of it. */
 		taken = false;
 		myproto_read_lock(sk);
 	}
@@ -563,8 +567,9 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 	return rd->copied ? : min(err, 0);
 }
 
-/* Report unread bytes with SCM_INQ, msg_inq or both. The end of the stream
- * counts as data for io_uring, which would wait for it otherwise.
+/* Report the number of unread bytes in SCM_INQ and in msg_inq, which is for
+ * io_uring. At the end of the stream msg_inq is 1, because io_uring would wait
+ * otherwise.
  */
 static void myproto_recv_inq(struct sock *sk, struct msghdr *msg, int err)
 {

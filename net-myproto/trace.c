@@ -18,8 +18,8 @@ u64 myproto_cookie(struct sock *sk)
 	return cookie[0] | (u64)cookie[1] << 32;
 }
 
-/* Returns the cookie of the peer and stores its channel, or 0 if there is none.
- * @sk must not be closed meanwhile.
+/* Returns the cookie of the peer of @sk and stores the peer's channel. Both are
+ * 0 without a peer and if @sk is NULL. @sk must not be closed during the call.
  */
 u64 myproto_peer_cookie(const struct sock *sk, u32 *channel)
 {

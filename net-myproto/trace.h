@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* AF_MYPROTO: tracepoints, one for each call, and one for drops. All begin with
- * the socket: its cookie, which is that of SO_COOKIE and sock_diag, the cookie
- * of its network namespace, its type and its channel. peer and peer_cookie are
- * its peer's channel and cookie. What there is not is 0. ret is what the call
- * returns. Each socket has a myproto_create and, with the same cookie, a
- * myproto_release, those that connect() makes for accept() too.
+ * the socket: its SO_COOKIE, the cookie of its network namespace, its type and
+ * its channel. peer and peer_cookie are the channel and the cookie of its peer.
+ * A value that does not exist is 0. ret is the return value of the call. Each
+ * socket has one myproto_create and one myproto_release event with the same
+ * cookie, also a socket that connect() makes for accept().
  */
 
 #undef TRACE_SYSTEM
@@ -30,7 +30,7 @@ TRACE_DEFINE_ENUM(SOCK_SEQPACKET);
 			 { SOCK_DGRAM,		"SOCK_DGRAM" },		\
 			 { SOCK_SEQPACKET,	"SOCK_SEQPACKET" })
 
-/* What all events have: fields skaddr to channel */
+/* Set the fields that all events have: skaddr to channel. */
 #define MYPROTO_SK_ASSIGN						\
 	do {								\
 		__entry->skaddr = sk;					\
@@ -43,8 +43,8 @@ TRACE_DEFINE_ENUM(SOCK_SEQPACKET);
 #define MYPROTO_SK_FORMAT						\
 	"skaddr=%p cookie=%llu netns_cookie=%llu type=%s channel=%u "
 
-/* What cannot fail when there is a socket. At myproto_socketpair neither has a
- * channel.
+/* Calls that cannot fail once the socket exists. The two sockets of a
+ * socketpair() have no channel yet.
  */
 DECLARE_EVENT_CLASS(myproto_sock,
 		    TP_PROTO(struct sock *sk),
@@ -161,7 +161,7 @@ TRACE_EVENT(myproto_shutdown,
 		      myproto_show_type(__entry->type), __entry->channel,
 		      __entry->peer, __entry->how, __entry->ret));
 
-/* newsk is NULL if the call fails; the peer is that of newsk. */
+/* newsk is NULL if the call fails. peer and peer_cookie are those of newsk. */
 TRACE_EVENT(myproto_accept,
 	    TP_PROTO(struct sock *sk, struct sock *newsk, int ret),
 	    TP_ARGS(sk, newsk, ret),
@@ -185,8 +185,8 @@ TRACE_EVENT(myproto_accept,
 		      __entry->new_cookie, __entry->peer, __entry->peer_cookie,
 		      __entry->ret));
 
-/* Data: addr is the channel that a datagram is sent to, if it is in an address,
- * len how many bytes were asked for, and flags are MSG_*
+/* addr is the channel in the address of a datagram, or 0. len is the number of
+ * requested bytes. flags are MSG_*.
  */
 DECLARE_EVENT_CLASS(myproto_data,
 		    TP_PROTO(struct sock *sk, u32 addr, size_t len, int flags,
@@ -230,9 +230,9 @@ TRACE_DEFINE_ENUM(SKB_DROP_REASON_SOCKET_FILTER);
 TRACE_DEFINE_ENUM(SKB_DROP_REASON_SOCKET_UNACCEPTED);
 TRACE_DEFINE_ENUM(SKB_DROP_REASON_SKB_UCOPY_FAULT);
 
-/* What was sent to sk and nobody will read: a message, or all that is left of a
- * stream. from is the channel it was sent from. skb:kfree_skb comes for each
- * skb, too.
+/* Data that was sent to sk and that nobody will read: a message, or the rest of
+ * a stream. from is the channel of the sender. skb:kfree_skb also reports each
+ * skb.
  */
 TRACE_EVENT(myproto_drop,
 	    TP_PROTO(struct sock *sk, u32 from, u32 len,

@@ -11,17 +11,17 @@
 #include <linux/socket.h>
 #include <linux/types.h>
 
-/* bind(): any free channel; no channel to connect or send to */
+/* bind() picks a free channel; not valid to connect or send to */
 #define MYPROTO_CHANNEL_ANY	0
 
-/* Where listen() on a socket that is not bound listens */
+/* Channel of a socket that calls listen() without bind() */
 #define MYPROTO_CHANNEL_DEFAULT	999
 
 /* Level of the options below */
 #define SOL_MYPROTO		288
 
-/* int, read only, SOCK_SEQPACKET and SOCK_DGRAM: how long a message to the peer
- * may be now, in bytes; ENOTCONN if there is no peer
+/* int, read only, SOCK_SEQPACKET and SOCK_DGRAM: current maximum length of a
+ * message to the peer, in bytes; ENOTCONN without a peer
  */
 #define MYPROTO_MESSAGE_MAX	1
 
@@ -31,7 +31,7 @@
  * @__smy_pad: must be zero
  * @smy_channel: channel number in host byte order, or MYPROTO_CHANNEL_ANY
  *
- * A longer address is accepted if all that follows is zero.
+ * A longer address is accepted if all additional bytes are zero.
  */
 struct sockaddr_my {
 	__kernel_sa_family_t	smy_family;

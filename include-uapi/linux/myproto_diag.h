@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * AF_MYPROTO and sock_diag(7): see sockets, and end them.
+ * AF_MYPROTO: sock_diag(7), to list and destroy sockets.
  *
  * See Documentation/networking/myproto.rst.
  */
@@ -14,24 +14,25 @@
  * struct myproto_diag_req - a request
  * @sdiag_family: AF_MYPROTO
  * @sdiag_protocol: must be 0
- * @mdiag_types: dump: which types are wanted, as a mask of 1 << SOCK_STREAM,
+ * @mdiag_types: dump: types to match, a mask of 1 << SOCK_STREAM,
  *	1 << SOCK_DGRAM and 1 << SOCK_SEQPACKET, 0 for all; otherwise must be 0
- * @mdiag_states: dump: which states are wanted, as a mask of 1 << TCP_CLOSE,
+ * @mdiag_states: dump: states to match, a mask of 1 << TCP_CLOSE,
  *	1 << TCP_LISTEN, 1 << TCP_SYN_SENT and 1 << TCP_ESTABLISHED, 0 for all;
  *	otherwise must be 0
- * @mdiag_channel: dump: the channel of the sockets that are wanted, 0 for all;
- *	otherwise the channel of the socket, which must be bound to it, or 0
- * @mdiag_ino: dump: must be 0; otherwise the inode of the socket, or 0. Not
- *	together with a channel; without both, the cookie says which socket
- * @mdiag_show: what to show besides struct myproto_diag_msg, as a mask of
+ * @mdiag_channel: dump: channel to match, 0 for all; otherwise the channel that
+ *	the socket is bound to, or 0
+ * @mdiag_ino: dump: must be 0; otherwise the inode of the socket, or 0. A
+ *	request has either an inode or a channel. If it has neither, the cookie
+ *	selects the socket
+ * @mdiag_show: what to report besides struct myproto_diag_msg, a mask of
  *	MDIAG_SHOW_*; SOCK_DESTROY: must be 0
- * @mdiag_cookie: the cookie that the socket must have; twice 0, or twice
- *	MYPROTO_DIAG_NOCOOKIE, for any; dump: must be any
+ * @mdiag_cookie: the cookie that the socket must have. Twice 0, or twice
+ *	MYPROTO_DIAG_NOCOOKIE, means any cookie, which a dump requires
  *
- * With SOCK_DIAG_BY_FAMILY and NLM_F_DUMP it asks for all sockets that match,
- * without NLM_F_DUMP for one, and with SOCK_DESTROY it ends one. Bits that have
- * no name are refused, in nlmsg_flags all but those of NLM_F_REQUEST, NLM_F_ACK
- * and NLM_F_DUMP, and so are attributes: there are none for requests.
+ * SOCK_DIAG_BY_FAMILY with NLM_F_DUMP reports all sockets that match. Without
+ * NLM_F_DUMP it reports one socket. SOCK_DESTROY destroys one socket. Unknown
+ * bits and all attributes are refused. nlmsg_flags can have NLM_F_REQUEST,
+ * NLM_F_ACK and NLM_F_DUMP.
  */
 struct myproto_diag_req {
 	__u8	sdiag_family;
@@ -57,11 +58,10 @@ struct myproto_diag_req {
  * @mdiag_type: SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM
  * @mdiag_state: TCP_CLOSE, TCP_LISTEN, TCP_SYN_SENT while it is connecting, or
  *	TCP_ESTABLISHED
- * @mdiag_shutdown: 1 if nothing can be received any more, 2 if nothing can be
- *	sent, 3 if both
+ * @mdiag_shutdown: 1 after shutdown for receiving, 2 for sending, 3 for both
  * @mdiag_channel: its channel, or 0 if it has none
  * @mdiag_ino: its inode, or 0 if it waits for accept()
- * @mdiag_cookie: a number that no other socket has had since the system started
+ * @mdiag_cookie: a number that is unique among all sockets since boot
  */
 struct myproto_diag_msg {
 	__u8	mdiag_family;
@@ -76,16 +76,17 @@ struct myproto_diag_msg {
 /**
  * enum myproto_diag_attr - what follows struct myproto_diag_msg
  * @MYPROTO_DIAG_UNSPEC: not used
- * @MYPROTO_DIAG_PEER_CHANNEL: __u32, the channel of the peer, or 0 if it has
- *	none; of a connecting socket, the channel it connects to. This and the
- *	next two are left out if there is no peer
- * @MYPROTO_DIAG_PEER_INO: __u32, its inode, or 0 if it waits for accept() or
- *	has been closed
- * @MYPROTO_DIAG_PEER_COOKIE: twice __u32, its cookie
- * @MYPROTO_DIAG_RQUEUE: __u32, how many bytes the socket has not read; if it
- *	listens, how many connections wait for accept()
- * @MYPROTO_DIAG_WQUEUE: __u32, how many bytes the peer has not read, 0 with
- *	SOCK_DGRAM; if it listens, its backlog
+ * @MYPROTO_DIAG_PEER_CHANNEL: __u32, the channel of the peer, or 0 if the peer
+ *	has none. A connecting socket reports the channel it connects to. Other
+ *	sockets without a peer do not have this attribute
+ * @MYPROTO_DIAG_PEER_INO: __u32, the inode of the peer, or 0 if the peer waits
+ *	for accept() or is closed. Only if there is a peer
+ * @MYPROTO_DIAG_PEER_COOKIE: twice __u32, the cookie of the peer. Only if there
+ *	is a peer
+ * @MYPROTO_DIAG_RQUEUE: __u32, number of bytes that the socket has not read; if
+ *	it listens, number of connections that wait for accept()
+ * @MYPROTO_DIAG_WQUEUE: __u32, number of bytes that the peer has not read, 0
+ *	for SOCK_DGRAM; if the socket listens, its backlog
  * @MYPROTO_DIAG_MEMINFO: SK_MEMINFO_VARS times __u32, as SO_MEMINFO gives them;
  *	may become longer
  * @MYPROTO_DIAG_UID: __u32, the user ID of the owner

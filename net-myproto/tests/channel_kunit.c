@@ -31,7 +31,7 @@
 /* When a test gives up */
 #define GIVE_UP		(10 * HZ)
 
-/* The address as programs see it: family, pad, channel; then zeroes */
+/* The address as programs see it: family, pad and channel. @more must be 0. */
 struct address {
 	u16 family;
 	u16 pad;
@@ -39,8 +39,8 @@ struct address {
 	u8 more[8];
 };
 
-/* What myproto_addr_channel() says of the first @len bytes of @from; KASAN
- * would find it reading more.
+/* Call myproto_addr_channel() with the first @len bytes of @from. They are in
+ * an allocation of this size, so that KASAN finds a read beyond the end.
  */
 static int check_addr(struct kunit *test, const struct address *from, int len,
 		      u32 *channel)
@@ -113,7 +113,7 @@ static void addr_pad_test(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, channel, 1);
 }
 
-/* What is beyond the address must be zero, as far as it was given. */
+/* Bytes after the address must be 0, up to the given length. */
 static void addr_tail_test(struct kunit *test)
 {
 	struct address from = { .family = 46, .channel = CHANNEL };
@@ -146,7 +146,7 @@ static int bind_to(struct sock *sk, u32 channel)
 			   sizeof(addr));
 }
 
-/* Which socket is bound to @channel, or NULL */
+/* Returns the socket that is bound to @channel, or NULL. Takes no reference. */
 static struct sock *find(struct kunit *test, u32 channel)
 {
 	const struct myproto_test *t = test->priv;
@@ -178,7 +178,7 @@ static void collision_test(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, one, find(test, CHANNEL));
 	KUNIT_EXPECT_EQ(test, -EINVAL, bind_to(one, CHANNEL + 1));
 
-	/* A socket that was refused can be bound elsewhere, or there later. */
+	/* After a failed bind(), another channel works, and later this one. */
 	KUNIT_EXPECT_EQ(test, 0, bind_to(other, CHANNEL + 1));
 	KUNIT_EXPECT_PTR_EQ(test, other, find(test, CHANNEL + 1));
 	myproto_test_close(test, one);
@@ -188,7 +188,7 @@ static void collision_test(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, other, find(test, CHANNEL));
 }
 
-/* The last reference is gone, and the socket is still in the table. */
+/* A lookup does not return a socket in the table that has no reference left. */
 static void dying_test(struct kunit *test)
 {
 	struct myproto_test *t = test->priv;
@@ -203,10 +203,15 @@ static void dying_test(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, sk,
 			    myproto_channel_lookup(t->net[0], CHANNEL));
 	KUNIT_EXPECT_EQ(test, refcount_read(&sk->sk_refcnt), 2);
+
+	/* Nor one whose bind() has not succeeded: only the key is set. */
+	WRITE_ONCE(myproto_sk(sk)->channel, 0);
+	KUNIT_EXPECT_NULL(test, myproto_channel_lookup(t->net[0], CHANNEL));
+	KUNIT_EXPECT_EQ(test, refcount_read(&sk->sk_refcnt), 2);
 }
 
 /* The same channel in two network namespaces. It has the same hash in both, so
- * that it takes a comparison to tell them apart.
+ * only the comparison of keys can tell them apart.
  */
 static void namespace_test(struct kunit *test)
 {
@@ -241,7 +246,7 @@ static const struct channel_range {
 
 KUNIT_ARRAY_PARAM_DESC(range, ranges, name);
 
-/* Have all channels of the range taken; at[] tells by whom. */
+/* Bind sockets to all channels of the range, and store them in @at in order. */
 static void fill_range(struct kunit *test, struct sock *at[RANGE_MAX])
 {
 	const struct channel_range *r = test->param_value;
@@ -275,8 +280,8 @@ static void range_exhausted_test(struct kunit *test)
 	expect_unbound(test, sk);
 }
 
-/* The one channel that is free is found from wherever the search begins: often
- * enough for it to begin everywhere.
+/* The search finds the only free channel, wherever it begins. The first channel
+ * is random, so there are enough rounds to begin at each one.
  */
 static void range_wraps_test(struct kunit *test)
 {
@@ -320,7 +325,9 @@ static void range_killed_test(struct kunit *test)
 	expect_unbound(test, sk);
 }
 
-/* What the table says to an insert, each time in turn, before it does it */
+/* The first @times inserts fail with @err, the next one succeeds. @want is the
+ * result of the bind.
+ */
 static const struct insert_case {
 	const char *name;
 	int err;
@@ -346,7 +353,7 @@ static int insert_stub(struct sock *sk)
 	return 0;
 }
 
-/* Which errors are tried again, and which end a search for a free channel */
+/* -EBUSY and -ENOMEM are tried again, -E2BIG ends the search for a channel. */
 static void insert_error_test(struct kunit *test)
 {
 	const struct insert_case *c = test->param_value;
@@ -380,7 +387,7 @@ static void set_max_elems(void *max_elems)
 	WRITE_ONCE(myproto_table.max_elems, (unsigned long)max_elems);
 }
 
-/* No channel is taken, but the table is full. */
+/* There are free channels, but the table is full. */
 static void table_full_test(struct kunit *test)
 {
 	struct sock *sk = myproto_test_socket(test, SOCK_STREAM);
@@ -403,7 +410,7 @@ static void table_full_test(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, bind_to(other, CHANNEL + 1));
 }
 
-/* The table that inserts go to: the newest, if the table is being rehashed */
+/* Returns the table for inserts: the newest one during a rehash. */
 static struct bucket_table *newest_table(void)
 {
 	struct rhashtable *ht = &myproto_table;
@@ -414,7 +421,7 @@ static struct bucket_table *newest_table(void)
 	return tbl;
 }
 
-/* The first channel from @channel on that is in bucket 0 of @tbl */
+/* Returns the first channel that is in bucket 0 of @tbl, @channel or later. */
 static u32 next_collision(const struct bucket_table *tbl, const struct net *net,
 			  u32 channel)
 {
@@ -425,9 +432,8 @@ static u32 next_collision(const struct bucket_table *tbl, const struct net *net,
 	return key.channel;
 }
 
-/* Insert channels that collide, until the table, which is being rehashed for
- * that already, can take no more and says so. Return the channel that it did
- * not take, or 0.
+/* Insert channels that collide. This starts a rehash, and then an insert fails
+ * with -EBUSY. Return the channel of this insert, or 0 if there was none.
  */
 static u32 make_busy(const struct myproto_test *t, int entries)
 {
@@ -480,7 +486,7 @@ static const struct busy_case {
 
 KUNIT_ARRAY_PARAM_DESC(busy, busy_cases, name);
 
-/* An insert waits as long as the table is being rehashed, unless the task is
+/* An insert waits until the rehash of the table has ended, or until the task is
  * killed.
  */
 static void busy_test(struct kunit *test)
@@ -501,7 +507,7 @@ static void busy_test(struct kunit *test)
 	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
 	get_task_struct(task);
 
-	/* It takes the mutex to end a rehash. */
+	/* A rehash cannot complete without this mutex. */
 	mutex_lock(&myproto_table.mutex);
 	b.channel = make_busy(t, i);
 	wake_up_process(task);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* AF_MYPROTO: KUnit tests of what is read, what is charged, and when to wait */
+/* AF_MYPROTO: KUnit tests of reads, of the charge, and of poll() conditions */
 
 #include <linux/errno.h>
 #include <linux/minmax.h>
@@ -15,9 +15,9 @@
 #include "../myproto.h"
 #include "tests.h"
 
-/* Sizes around which the code does something else: what the socket has space
- * for itself, what is copied under the lock, what goes without an skb, and what
- * an skb of a stream has at most
+/* Limits of the code: space in the socket itself, maximum that is copied under
+ * the queue lock, maximum of a stream and of a message without an skb, and
+ * maximum in one skb of a stream
  */
 #define INLINE		((int)MYPROTO_SMALL_INLINE)
 #define LOCKED		MYPROTO_SMALL_LOCKED
@@ -25,7 +25,7 @@
 #define MESSAGE		((int)MYPROTO_SMALL_MESSAGE)
 #define PIECE		65536
 
-/* The largest skb without pages, which fills what kmalloc() gives it */
+/* The largest skb without pages: its head fills the memory from kmalloc(). */
 #define LINEAR		((int)SKB_WITH_OVERHEAD(MAX(SZ_8K, PAGE_SIZE)))
 
 /* More than any case below sends */
@@ -33,7 +33,7 @@
 
 #define STEPS		6
 
-/* What an skb keeps: itself, its head and its pages */
+/* Returns the memory of an skb: the struct, the head and the pages. */
 static int memory_of(const struct sk_buff *skb)
 {
 	int i, sum = SKB_TRUESIZE(skb_end_offset(skb));
@@ -60,7 +60,7 @@ static int unread(const struct kunit *test)
 	return t->sent - t->received;
 }
 
-/* What has not been read and is in no skb */
+/* Returns the charge of unread data in small buffers. */
 static int charge_of_small(const struct sock *sk)
 {
 	const struct myproto_small *buf = myproto_sk(sk)->small_head;
@@ -71,7 +71,7 @@ static int charge_of_small(const struct sock *sk)
 	return sum;
 }
 
-/* The memory of what is in no skb, without what the socket has itself */
+/* Returns the memory of small buffers, without the one in the socket. */
 static int memory_of_small(const struct sock *sk)
 {
 	const struct myproto_small *buf = myproto_sk(sk)->small_head;
@@ -82,8 +82,8 @@ static int memory_of_small(const struct sock *sk)
 	return sum;
 }
 
-/* What is charged is the memory of all skbs and what is in none: not less than
- * what has not been read, but for what the socket itself has space for.
+/* The charge is the memory of all skbs plus the charge of small buffers. It is
+ * not less than the number of unread bytes.
  */
 static void expect_charge(struct kunit *test, const struct sock *sk)
 {
@@ -104,7 +104,7 @@ static void expect_empty(struct kunit *test, const struct sock *sk)
 	KUNIT_EXPECT_EQ(test, -EAGAIN, myproto_test_recv(test, 1, 0));
 }
 
-/* What poll() says of one socket of the pair */
+/* Returns the poll() events of socket @i of the pair. */
 static __poll_t poll_of(const struct kunit *test, int i)
 {
 	const struct myproto_test *t = test->priv;
@@ -122,7 +122,7 @@ static bool readable(const struct kunit *test)
 	return poll_of(test, 1) & EPOLLIN;
 }
 
-/* What a stream is sent, and what is read of it meanwhile, if negative */
+/* Steps: send this number of bytes, or read them if it is negative. */
 static const struct stream_case {
 	const char *name;
 	int step[STEPS];
@@ -170,7 +170,7 @@ static void do_steps(struct kunit *test, const struct sock *sk)
 	}
 }
 
-/* All of it at once. A peek comes to the same bytes. */
+/* Read all data at once. A peek returns the same bytes before. */
 static void stream_read_test(struct kunit *test)
 {
 	struct sock *sk = myproto_test_pair(test, SOCK_STREAM);
@@ -184,7 +184,9 @@ static void stream_read_test(struct kunit *test)
 	expect_empty(test, sk);
 }
 
-/* By few bytes at first, which do not end where anything else does */
+/* Read a few bytes at a time, more each time, so that reads do not end at the
+ * end of a buffer or skb.
+ */
 static void stream_read_parts_test(struct kunit *test)
 {
 	struct sock *sk = myproto_test_pair(test, SOCK_STREAM);
@@ -201,7 +203,7 @@ static void stream_read_parts_test(struct kunit *test)
 	expect_empty(test, sk);
 }
 
-/* Peeks and reads in turn, and more is sent between them */
+/* Peek, send and read in turn. */
 static void stream_peek_parts_test(struct kunit *test)
 {
 	struct sock *sk = myproto_test_pair(test, SOCK_STREAM);
@@ -221,7 +223,7 @@ static void stream_peek_parts_test(struct kunit *test)
 	expect_empty(test, sk);
 }
 
-/* Every length, read in two parts, again and again in the same place */
+/* Send each length that fits in the socket, and read it in two parts. */
 static void stream_inline_test(struct kunit *test)
 {
 	struct sock *sk = myproto_test_pair(test, SOCK_STREAM);
@@ -238,7 +240,7 @@ static void stream_inline_test(struct kunit *test)
 			KUNIT_ASSERT_EQ(test, myproto_inq(sk), len - part);
 			KUNIT_ASSERT_EQ(test, len - part,
 					myproto_test_recv(test, INLINE, 0));
-			/* By one in all */
+			/* Together with @len one byte more than fits */
 			KUNIT_ASSERT_EQ(test, rest,
 					myproto_test_send(test, rest));
 			KUNIT_ASSERT_EQ(test, rest,
@@ -248,7 +250,7 @@ static void stream_inline_test(struct kunit *test)
 	expect_empty(test, sk);
 }
 
-/* A peek reads what is in the socket itself, again and again. */
+/* Peek at data in the socket itself, again and again. */
 static void stream_inline_peek_test(struct kunit *test)
 {
 	struct sock *sk = myproto_test_pair(test, SOCK_STREAM);
@@ -266,7 +268,7 @@ static void stream_inline_peek_test(struct kunit *test)
 	expect_empty(test, sk);
 }
 
-/* What a stream is sent a little at a time */
+/* Send @len bytes at a time to a stream until its buffer is full. */
 static const struct small_case {
 	const char *name;
 	int len;
@@ -282,8 +284,9 @@ static const struct small_case {
 
 KUNIT_ARRAY_PARAM_DESC(small, small_cases, name);
 
-/* Small writes share buffers: they fill a quarter of SO_RCVBUF before it
- * is full, where an skb for each would let 1 byte cost several hundred.
+/* Small writes share buffers: a full receive buffer has data for at least a
+ * quarter of SO_RCVBUF. With an skb for each, one byte would cost several
+ * hundred.
  */
 static void stream_small_test(struct kunit *test)
 {
@@ -323,8 +326,8 @@ static const struct type message_types[] = {
 KUNIT_ARRAY_PARAM_DESC(type, types, name);
 KUNIT_ARRAY_PARAM_DESC(message, message_types, name);
 
-/* No more than twice of what is sent is charged, but for a few pages; and no
- * less than the memory, but for buffers that others can add to.
+/* The charge is less than twice the length plus two pages. It is not less than
+ * the length, and not less than the memory of buffers that are not shared.
  */
 static void charge_test(struct kunit *test)
 {
@@ -353,8 +356,8 @@ static void charge_test(struct kunit *test)
 	}
 }
 
-/* Send @count writes of 1000 bytes to a stream whose buffer they are to fill.
- * Return what each of them is charged.
+/* Send @count writes of 1000 bytes to a stream, and set SO_RCVBUF so that they
+ * fill it. Return the charge of each write.
  */
 static int fill_stream(struct kunit *test, struct sock *sk, int count)
 {
@@ -370,8 +373,8 @@ static int fill_stream(struct kunit *test, struct sock *sk, int count)
 	return charge;
 }
 
-/* A stream takes what it is sent while there is any space, but a sender is told
- * to go on when half of the buffer is free, to the byte.
+/* A stream accepts data while there is any space. But it is writable only when
+ * exactly half of the buffer or more is free.
  */
 static void stream_limit_test(struct kunit *test)
 {
@@ -389,7 +392,7 @@ static void stream_limit_test(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -EAGAIN, myproto_test_send(test, 1));
 	sk->sk_rcvbuf--;
 
-	/* Space is made as it is read. */
+	/* Reads free space. */
 	KUNIT_EXPECT_EQ(test, 1999, myproto_test_recv(test, 1999, 0));
 	KUNIT_EXPECT_EQ(test, sk_rmem_alloc_get(sk), 5 * charge - 1999);
 	KUNIT_EXPECT_EQ(test, 1, myproto_test_recv(test, 1, 0));
@@ -412,8 +415,8 @@ static void stream_limit_test(struct kunit *test)
 	expect_empty(test, sk);
 }
 
-/* A stream with less than SO_RCVLOWAT is readable when its sender would have to
- * wait, and only then: so never do both wait.
+/* A stream with less data than SO_RCVLOWAT is readable only when its sender has
+ * to wait, so that reader and sender never wait for each other.
  */
 static void stream_lowat_test(struct kunit *test)
 {
@@ -440,14 +443,14 @@ static void stream_lowat_test(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, myproto_test_send(test, 1));
 	KUNIT_EXPECT_TRUE(test, readable(test));
 
-	/* Nothing to read is not readable, however small the buffer. */
+	/* Without data it is not readable, however small the buffer. */
 	KUNIT_EXPECT_EQ(test, 5000, myproto_test_recv(test, ALL, 0));
 	sk->sk_rcvbuf = 0;
 	KUNIT_EXPECT_FALSE(test, readable(test));
 	expect_empty(test, sk);
 }
 
-/* A message is taken while there is a byte of space. */
+/* A receiver accepts a message while there is any space. */
 static void message_limit_test(struct kunit *test)
 {
 	const struct type *type = test->param_value;
@@ -480,7 +483,7 @@ static void message_limit_test(struct kunit *test)
 	expect_empty(test, sk);
 }
 
-/* Messages without a byte are there, and are charged. */
+/* Empty messages are received, and are charged. */
 static void message_empty_test(struct kunit *test)
 {
 	const struct type *type = test->param_value;
@@ -504,7 +507,7 @@ static void message_empty_test(struct kunit *test)
 	expect_empty(test, sk);
 }
 
-/* What does not fit into the reader's buffer is not charged any more. */
+/* After a read that truncates a message, all of it is uncharged. */
 static void message_cut_test(struct kunit *test)
 {
 	const struct type *type = test->param_value;
@@ -522,7 +525,7 @@ static void message_cut_test(struct kunit *test)
 	expect_empty(test, sk);
 }
 
-/* The longest message there is, whatever the buffers are */
+/* The limit of a message that does not depend on the buffers */
 static void message_longest_test(struct kunit *test)
 {
 	const struct type *type = test->param_value;
@@ -537,7 +540,7 @@ static void message_longest_test(struct kunit *test)
 	expect_empty(test, sk);
 }
 
-/* What nobody reads is given back when the receiver is closed. */
+/* close() of the receiver frees and uncharges unread data. */
 static void close_unread_test(struct kunit *test)
 {
 	const struct type *type = test->param_value;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* AF_MYPROTO: what the KUnit tests share */
+/* AF_MYPROTO: helpers for the KUnit tests */
 
 #ifndef _MYPROTO_TESTS_H
 #define _MYPROTO_TESTS_H
@@ -18,15 +18,15 @@
 
 /**
  * struct myproto_test - the state of a test case, in kunit.priv
- * @net: its network namespaces; sockets are in the first
- * @nets: how many there are
- * @sock: its sockets, NULL if closed
- * @sk: their other halves, each with a reference, to look at when closed
- * @socks: how many there are
+ * @net: network namespaces; sockets are in the first one
+ * @nets: number of network namespaces
+ * @sock: sockets, NULL if closed
+ * @sk: the struct sock of each, with a reference, to check it after close()
+ * @socks: number of sockets
  * @entry: see myproto_test_entry()
- * @entries: how many there are
- * @sent: how many bytes have been sent
- * @received: how many of them have been received
+ * @entries: number of entries
+ * @sent: number of bytes sent
+ * @received: number of bytes received
  * @buf: MYPROTO_TEST_SIZE bytes
  */
 struct myproto_test {

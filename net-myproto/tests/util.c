@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* AF_MYPROTO: sockets for the KUnit tests, and what is sent between them */
+/* AF_MYPROTO: sockets for the KUnit tests, and sending and receiving on them */
 
 #include <linux/err.h>
 #include <linux/mm.h>
@@ -20,8 +20,8 @@
 #include "../myproto.h"
 #include "tests.h"
 
-/* A network namespace for nobody else, with as much of one as AF_MYPROTO and
- * the core use. Modules cannot make a real one.
+/* A private network namespace, with only the parts that AF_MYPROTO and the core
+ * use. Modules cannot create a real one.
  */
 struct myproto_test_net {
 	struct net		net;
@@ -66,7 +66,7 @@ static struct net *myproto_test_net_alloc(void)
 		return NULL;
 	}
 
-	/* Nobody else looks here, so it need not be known which is ours. */
+	/* Only AF_MYPROTO uses this array, so set all entries to its data. */
 	for (i = sizeof(*tn->gen) / sizeof(void *); i < len; i++)
 		tn->gen->ptr[i] = &tn->mnet;
 	tn->gen->s.len = len;
@@ -108,7 +108,7 @@ int myproto_test_init(struct kunit *test)
 	return 0;
 }
 
-/* Nothing may be left of closed sockets. */
+/* Close all sockets, and check that no reference and no charge is left. */
 static void myproto_test_release(struct kunit *test)
 {
 	struct myproto_test *t = test->priv;
@@ -132,7 +132,7 @@ static void myproto_test_release(struct kunit *test)
  * myproto_test_exit - end a test case
  * @test: the test case
  *
- * Closes its sockets, and fails if anything is left of them then.
+ * Closes the sockets, and fails if a socket, a reference or a charge is left.
  */
 void myproto_test_exit(struct kunit *test)
 {
@@ -158,11 +158,11 @@ void myproto_test_exit(struct kunit *test)
 }
 
 /**
- * myproto_test_net - make another network namespace
+ * myproto_test_net - create another network namespace
  * @test: the test case
  *
- * Return: the namespace, which lasts as long as the test case. There is none if
- * the test case ends here.
+ * Return: the namespace, which exists until the end of the test case. On
+ * failure this does not return and the test case ends.
  */
 struct net *myproto_test_net(struct kunit *test)
 {
@@ -177,11 +177,11 @@ struct net *myproto_test_net(struct kunit *test)
 }
 
 /**
- * myproto_test_socket - make a socket, which lasts as long as the test case
+ * myproto_test_socket - create a socket, which exists until the test case ends
  * @test: the test case
  * @type: SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM
  *
- * Return: the socket. There is none if the test case ends here.
+ * Return: the socket. On failure this does not return and the test case ends.
  */
 struct sock *myproto_test_socket(struct kunit *test, int type)
 {
@@ -198,15 +198,15 @@ struct sock *myproto_test_socket(struct kunit *test, int type)
 }
 
 /**
- * myproto_test_entry - make something that can be in the channel table
+ * myproto_test_entry - create an entry for the channel table
  * @test: the test case
- * @net: the network namespace it is in
+ * @net: its network namespace
  *
- * It is no socket: nobody finds it but who looks it up, and it has no
- * references.
+ * It is not a complete socket: it is not in the table of sockets.c, and its
+ * reference count is 0.
  *
- * Return: the entry, which lasts as long as the test case. There is none if the
- * test case ends here.
+ * Return: the entry, which exists until the end of the test case. On failure
+ * this does not return and the test case ends.
  */
 struct sock *myproto_test_entry(struct kunit *test, struct net *net)
 {
@@ -238,11 +238,11 @@ void myproto_test_close(struct kunit *test, struct sock *sk)
 }
 
 /**
- * myproto_test_pair - make two connected sockets with large buffers
- * @test: the test case, with no sockets so far: the first sends to the second
+ * myproto_test_pair - create two connected sockets with large buffers
+ * @test: the test case, which has no sockets yet; the first sends to the second
  * @type: SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM
  *
- * Return: the one that receives.
+ * Return: the second socket, which receives.
  */
 struct sock *myproto_test_pair(struct kunit *test, int type)
 {
@@ -257,7 +257,7 @@ struct sock *myproto_test_pair(struct kunit *test, int type)
 	return receiver;
 }
 
-/* The byte that is sent after @pos others */
+/* Returns the byte at position @pos of all bytes sent. */
 static u8 myproto_test_byte(u32 pos)
 {
 	return 167 * pos + (pos >> 8);
@@ -266,9 +266,9 @@ static u8 myproto_test_byte(u32 pos)
 /**
  * myproto_test_send - send to the second socket of myproto_test_pair()
  * @test: the test case
- * @len: how many bytes
+ * @len: number of bytes
  *
- * Return: what sendmsg() returns.
+ * Return: the result of sendmsg().
  */
 int myproto_test_send(struct kunit *test, int len)
 {
@@ -288,12 +288,12 @@ int myproto_test_send(struct kunit *test, int len)
 }
 
 /**
- * myproto_test_recv - receive, and look whether it is what was sent
+ * myproto_test_recv - receive, and check that the data is what was sent
  * @test: the test case
- * @len: how many bytes at most
- * @flags: MSG_PEEK to leave it there
+ * @len: maximum number of bytes
+ * @flags: MSG_PEEK to peek
  *
- * Return: what recvmsg() returns.
+ * Return: the result of recvmsg().
  */
 int myproto_test_recv(struct kunit *test, int len, int flags)
 {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A fixture with a link of each type, and of DGRAM with and without address. */
+/* A fixture with a link of each type, and of DGRAM with and without address.
+ * Who defines ANY_MESSAGE has none of STREAM.
+ */
 #ifndef MYPROTO_ANY_H
 #define MYPROTO_ANY_H
 
@@ -16,29 +18,12 @@ FIXTURE_VARIANT(any)
 	enum made made;
 };
 
-FIXTURE_VARIANT_ADD(any, stream_connection)
-{
-	.type = SOCK_STREAM,
-	.made = BY_CONNECT,
-};
-
-FIXTURE_VARIANT_ADD(any, seqpacket_connection)
-{
-	.type = SOCK_SEQPACKET,
-	.made = BY_CONNECT,
-};
-
-FIXTURE_VARIANT_ADD(any, dgram_socketpair)
-{
-	.type = SOCK_DGRAM,
-	.made = BY_PAIR,
-};
-
-FIXTURE_VARIANT_ADD(any, dgram_unconnected)
-{
-	.type = SOCK_DGRAM,
-	.made = BY_ADDRESS,
-};
+#ifndef ANY_MESSAGE
+FIXTURE_VARIANT_ADD(any, stream_connection) { SOCK_STREAM, BY_CONNECT };
+#endif
+FIXTURE_VARIANT_ADD(any, seqpacket_connection) { SOCK_SEQPACKET, BY_CONNECT };
+FIXTURE_VARIANT_ADD(any, dgram_socketpair) { SOCK_DGRAM, BY_PAIR };
+FIXTURE_VARIANT_ADD(any, dgram_unconnected) { SOCK_DGRAM, BY_ADDRESS };
 
 FIXTURE_SETUP(any)
 {

@@ -24,8 +24,7 @@ struct got {
 static inline ssize_t recv_got(int fd, struct got *got, size_t room, int flags)
 {
 	memset(got, 0, sizeof(*got));
-	got->iov.iov_base = got->data;
-	got->iov.iov_len = sizeof(got->data) - 1;
+	got->iov = (struct iovec) { got->data, sizeof(got->data) - 1 };
 	got->msg.msg_iov = &got->iov;
 	got->msg.msg_iovlen = 1;
 	got->msg.msg_control = got->control.buf;
@@ -47,47 +46,70 @@ static inline void *find_cmsg(struct got *got, int type, size_t len)
 	return NULL;
 }
 
-/* Send @text with a control message of @len bytes of data */
-static inline ssize_t send_cmsg(struct link *link, const char *text, int level,
-				int type, const void *data, size_t len)
+/* Receive @text; tells the data of the control message of that kind, if any */
+static inline void *expect_cmsg(struct __test_metadata *_metadata, int fd,
+				const char *text, int flags, struct got *got,
+				int type, size_t len)
 {
-	struct iovec iov = {
-		.iov_base = (void *)text,
-		.iov_len = strlen(text),
+	EXPECT_EQ((ssize_t)strlen(text), recv_got(fd, got, 256, flags));
+	EXPECT_STREQ(text, got->data);
+	EXPECT_EQ(0, got->msg.msg_flags & MSG_CTRUNC);
+	return find_cmsg(got, type, len);
+}
+
+/* Receive @text without any control message */
+static inline void expect_bare(struct __test_metadata *_metadata, int fd,
+			       const char *text)
+{
+	struct got got;
+
+	expect_cmsg(_metadata, fd, text, 0, &got, 0, 0);
+	EXPECT_EQ(0U, got.msg.msg_controllen);
+}
+
+/* Receive @text with credentials, and see whose they are */
+static inline void expect_creds(struct __test_metadata *_metadata, int fd,
+				const char *text, int flags, struct ucred cred)
+{
+	struct ucred *came;
+	struct got got;
+
+	came = expect_cmsg(_metadata, fd, text, flags, &got, SCM_CREDENTIALS,
+			   sizeof(cred));
+	ASSERT_NE(NULL, came);
+	EXPECT_EQ(cred.pid, came->pid);
+	EXPECT_EQ(cred.uid, came->uid);
+	EXPECT_EQ(cred.gid, came->gid);
+}
+
+/* Send @text with a control message of @len bytes of data */
+static inline ssize_t send_cmsg_flags(struct link *link, const char *text,
+				      int level, int type, const void *data,
+				      size_t len, int flags)
+{
+	struct iovec iov = { (void *)text, strlen(text) };
+	union control control = {
+		.align.cmsg_len = CMSG_LEN(len),
+		.align.cmsg_level = level,
+		.align.cmsg_type = type,
 	};
-	union control control = {};
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control.buf,
 		.msg_controllen = CMSG_SPACE(len),
 	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
 
-	cmsg->cmsg_level = level;
-	cmsg->cmsg_type = type;
-	cmsg->cmsg_len = CMSG_LEN(len);
-	memcpy(CMSG_DATA(cmsg), data, len);
+	memcpy(CMSG_DATA(&control.align), data, len);
 	return sendmsg(link->fd[0], link_address(link, 0, &msg),
-		       MSG_DONTWAIT | MSG_NOSIGNAL);
+		       flags | MSG_NOSIGNAL);
 }
 
-/* The process that a pidfd is for */
-static inline pid_t pidfd_pid(int pidfd)
+static inline ssize_t send_cmsg(struct link *link, const char *text, int level,
+				int type, const void *data, size_t len)
 {
-	char path[64], line[128];
-	pid_t pid = -1;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-	f = fopen(path, "r");
-	if (!f)
-		return -1;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "Pid: %d", &pid) == 1)
-			break;
-	fclose(f);
-	return pid;
+	return send_cmsg_flags(link, text, level, type, data, len,
+			       MSG_DONTWAIT);
 }
 
 #endif /* MYPROTO_CMSG_H */

@@ -9,15 +9,11 @@
 #include <stddef.h>
 #include <sys/syscall.h>
 
-#include "cmsg.h"
 #include "destroy.h"
+#include "link.h"
 #include "many.h"
 #include "pair.h"
 #include "type.h"
-
-#ifndef SO_PASSRIGHTS
-#define SO_PASSRIGHTS	83
-#endif
 
 #define MODULE		"/sys/module/myproto_diag"
 
@@ -30,33 +26,19 @@ enum {
 		     1 << TCP_ESTABLISHED,
 };
 
-FIXTURE_VARIANT_ADD(type, dgram)
-{
-	.type = SOCK_DGRAM,
-};
-
-FIXTURE_VARIANT_ADD(pair, stream)
-{
-	.type = SOCK_STREAM,
-};
-
-FIXTURE_VARIANT_ADD(pair, seqpacket)
-{
-	.type = SOCK_SEQPACKET,
-};
+FIXTURE_VARIANT_ADD(type, dgram) { SOCK_DGRAM };
+FIXTURE_VARIANT_ADD(pair, stream) { SOCK_STREAM, false };
+FIXTURE_VARIANT_ADD(pair, seqpacket) { SOCK_SEQPACKET, false };
 
 /* The sockets that the last answer told of */
 static struct told {
 	struct myproto_diag_msg msg;
-	__u32 peer_channel;
-	__u32 peer_ino;
-	__u32 peer_cookie[2];
-	__u32 rqueue;
-	__u32 wqueue;
-	__u32 meminfo[SK_MEMINFO_VARS];
-	__u32 uid;
+	__u32 peer_channel, peer_ino, peer_cookie[2];
+	__u32 rqueue, wqueue, meminfo[SK_MEMINFO_VARS], uid;
 	int shown;	/* which attributes there were, as a mask */
 } told[8192];
+
+#define AT(field)	offsetof(struct told, field)
 
 /* Where an attribute goes, and what asks for it */
 static const struct {
@@ -64,34 +46,14 @@ static const struct {
 	size_t len;
 	__u32 show;
 } attrs[] = {
-	[MYPROTO_DIAG_PEER_CHANNEL] = {
-		offsetof(struct told, peer_channel), sizeof(told->peer_channel),
-		MDIAG_SHOW_PEER,
-	},
-	[MYPROTO_DIAG_PEER_INO] = {
-		offsetof(struct told, peer_ino), sizeof(told->peer_ino),
-		MDIAG_SHOW_PEER,
-	},
-	[MYPROTO_DIAG_PEER_COOKIE] = {
-		offsetof(struct told, peer_cookie), sizeof(told->peer_cookie),
-		MDIAG_SHOW_PEER,
-	},
-	[MYPROTO_DIAG_RQUEUE] = {
-		offsetof(struct told, rqueue), sizeof(told->rqueue),
-		MDIAG_SHOW_RQLEN,
-	},
-	[MYPROTO_DIAG_WQUEUE] = {
-		offsetof(struct told, wqueue), sizeof(told->wqueue),
-		MDIAG_SHOW_RQLEN,
-	},
-	[MYPROTO_DIAG_MEMINFO] = {
-		offsetof(struct told, meminfo), sizeof(told->meminfo),
-		MDIAG_SHOW_MEMINFO,
-	},
-	[MYPROTO_DIAG_UID] = {
-		offsetof(struct told, uid), sizeof(told->uid),
-		MDIAG_SHOW_UID,
-	},
+	[MYPROTO_DIAG_PEER_CHANNEL] = { AT(peer_channel), 4, MDIAG_SHOW_PEER },
+	[MYPROTO_DIAG_PEER_INO] = { AT(peer_ino), 4, MDIAG_SHOW_PEER },
+	[MYPROTO_DIAG_PEER_COOKIE] = { AT(peer_cookie), 8, MDIAG_SHOW_PEER },
+	[MYPROTO_DIAG_RQUEUE] = { AT(rqueue), 4, MDIAG_SHOW_RQLEN },
+	[MYPROTO_DIAG_WQUEUE] = { AT(wqueue), 4, MDIAG_SHOW_RQLEN },
+	[MYPROTO_DIAG_MEMINFO] = { AT(meminfo), sizeof(told->meminfo),
+				   MDIAG_SHOW_MEMINFO },
+	[MYPROTO_DIAG_UID] = { AT(uid), 4, MDIAG_SHOW_UID },
 };
 
 /* The attributes that @show asks for, as a mask */
@@ -150,8 +112,7 @@ static struct request cookie_req(const __u32 cookie[2])
 static void parse(struct __test_metadata *_metadata,
 		  const struct nlmsghdr *nlh, struct told *t)
 {
-	const char *p = NLMSG_DATA(nlh);
-	const char *end = (char *)nlh + nlh->nlmsg_len;
+	const char *p = NLMSG_DATA(nlh), *end = (char *)nlh + nlh->nlmsg_len;
 	const struct nlattr *nla;
 	int len;
 
@@ -260,19 +221,9 @@ static int destroy_req(struct __test_metadata *_metadata, struct request r)
 	return -diag(_metadata, &r);
 }
 
-static __u64 so_cookie(struct __test_metadata *_metadata, int fd)
+static __u64 cookie_of(const __u32 half[2])
 {
-	__u64 val = 0;
-	socklen_t len = sizeof(val);
-
-	ASSERT_EQ(0, getsockopt(fd, SOL_SOCKET, SO_COOKIE, &val, &len));
-	return val;
-}
-
-static void expect_cookie(struct __test_metadata *_metadata, int fd,
-			  const __u32 half[2])
-{
-	EXPECT_EQ(so_cookie(_metadata, fd), half[0] | (__u64)half[1] << 32);
+	return half[0] | (__u64)half[1] << 32;
 }
 
 /* A dump tells of @fd what other calls do, and of @peer, -1 if it has none. */
@@ -286,7 +237,7 @@ static struct told *expect_told(struct __test_metadata *_metadata, int fd,
 	EXPECT_EQ(state, t->msg.mdiag_state);
 	EXPECT_EQ(shutdown, t->msg.mdiag_shutdown);
 	EXPECT_EQ(my_channel(_metadata, fd), t->msg.mdiag_channel);
-	expect_cookie(_metadata, fd, t->msg.mdiag_cookie);
+	EXPECT_EQ(cookie_opt(fd, SO_COOKIE), cookie_of(t->msg.mdiag_cookie));
 	EXPECT_EQ(attrs_of(show), t->shown);
 	EXPECT_EQ(mem_charged(_metadata, fd),
 		  t->meminfo[SK_MEMINFO_RMEM_ALLOC]);
@@ -296,7 +247,8 @@ static struct told *expect_told(struct __test_metadata *_metadata, int fd,
 	if (peer >= 0) {
 		EXPECT_EQ(my_peer(_metadata, fd), t->peer_channel);
 		EXPECT_EQ(inode(_metadata, peer), t->peer_ino);
-		expect_cookie(_metadata, peer, t->peer_cookie);
+		EXPECT_EQ(cookie_opt(peer, SO_COOKIE),
+			  cookie_of(t->peer_cookie));
 	}
 	return t;
 }
@@ -379,7 +331,7 @@ TEST_F(pair, shows_listener)
 	EXPECT_NE(NULL, find(_metadata, &r, client[1]));
 	EXPECT_EQ(NULL, find(_metadata, &r, fd));
 
-	ASSERT_LE(0, accept(fd, NULL, NULL));
+	my_accept(_metadata, fd);
 	ASSERT_EQ(0, listen(fd, 7));
 	EXPECT_EQ(7, dumped(_metadata, fd)->wqueue);
 	t = dumped(_metadata, client[1]);
@@ -390,7 +342,6 @@ TEST_F(pair, shows_listener)
 TEST(shows_uid)
 {
 	int fd, code;
-	pid_t pid;
 
 	if (seteuid(1234))
 		SKIP(return, "to become another user needs root");
@@ -399,13 +350,8 @@ TEST(shows_uid)
 	EXPECT_EQ(1234, dumped(_metadata, fd)->uid);
 
 	/* Who does not know the user sees the overflow ID. */
-	pid = my_fork(_metadata);
-	if (!pid) {
-		if (unshare(CLONE_NEWUSER))
-			_exit(KSFT_SKIP);
-		_exit(dumped(_metadata, fd)->uid == 65534 ? 0 : KSFT_FAIL);
-	}
-	code = my_wait(pid);
+	code = in_child(unshare(CLONE_NEWUSER) ? KSFT_SKIP :
+			dumped(_metadata, fd)->uid != 65534);
 	if (code == KSFT_SKIP)
 		SKIP(return, "there are no user namespaces");
 	EXPECT_EQ(0, code);
@@ -518,7 +464,7 @@ TEST(gives_no_cookies)
 	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpus), &cpus));
 	for (round = 0; round < 20; round++) {
 		my_connection(_metadata, fd);
-		first = so_cookie(_metadata, fd[1]);
+		first = cookie_opt(fd[1], SO_COOKIE);
 
 		proc = open("/proc/net/myproto", O_RDONLY);
 		ASSERT_LT(0, read(proc, buf, sizeof(buf)));
@@ -538,7 +484,7 @@ TEST(gives_no_cookies)
 		one = cookie_req((__u32[2]) { 1, ~0U });
 		EXPECT_EQ(-ENOENT, diag(_metadata, &one));
 
-		clean += so_cookie(_metadata, my_socket(_metadata)) ==
+		clean += cookie_opt(my_socket(_metadata), SO_COOKIE) ==
 			 first + 1;
 		close(fd[0]);
 		close(fd[1]);
@@ -751,24 +697,11 @@ TEST_F(pair, destroy)
 
 	my_socketpair(_metadata, fd);
 	ASSERT_EQ(0, my_destroy(fd[0]));
-	EXPECT_EQ(ECONNABORTED, get_int_opt(_metadata, fd[0], SO_ERROR));
-	EXPECT_EQ(ECONNRESET, get_int_opt(_metadata, fd[1], SO_ERROR));
-	expect_eof(_metadata, fd[0]);
-	expect_eof(_metadata, fd[1]);
-}
-
-/* Send the only descriptor of a pipe's end for writing; returns the other. */
-static int send_pipe(struct __test_metadata *_metadata, int sock)
-{
-	struct link link = { .fd = { sock } };
-	int fd[2];
-
-	ASSERT_EQ(0, pipe(fd));
-	EXPECT_EQ(1, send_cmsg(&link, "a", SOL_SOCKET, SCM_RIGHTS, &fd[1],
-			       sizeof(fd[1])));
-	close(fd[1]);
-	EXPECT_EQ(0, poll_for(fd[0], POLLIN, 0));
-	return fd[0];
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(i ? ECONNRESET : ECONNABORTED,
+			  get_int_opt(_metadata, fd[i], SO_ERROR));
+		expect_eof(_metadata, fd[i]);
+	}
 }
 
 /* What was sent before can be read. Each end is told once, though close() with
@@ -776,27 +709,8 @@ static int send_pipe(struct __test_metadata *_metadata, int sock)
  */
 TEST_F(pair, destroy_with_unread_data)
 {
-	int fd[2], pipe[2], *in, i;
-	struct got got;
+	int *fd = self->fd;
 
-	/* Descriptors are there as long as the data. */
-	set_int_opt(_metadata, self->fd[1], SO_PASSRIGHTS, 1);
-	for (i = 0; i < 2; i++)
-		pipe[i] = send_pipe(_metadata, self->fd[0]);
-	expect_send(_metadata, self->fd[1], "def");
-	ASSERT_EQ(0, my_destroy(self->fd[0]));
-	EXPECT_EQ(1, recv_got(self->fd[1], &got, 256, 0));
-	in = find_cmsg(&got, SCM_RIGHTS, sizeof(int));
-	ASSERT_NE(NULL, in);
-	close(*in);
-	EXPECT_EQ(POLLHUP, poll_for(pipe[0], POLLIN, WAIT_MS));
-	EXPECT_EQ(0, poll_for(pipe[1], POLLIN, 0));
-	close_end(&self->fd[1]);
-	EXPECT_EQ(POLLHUP, poll_for(pipe[1], POLLIN, WAIT_MS));
-	expect_recv(_metadata, self->fd[0], "def");
-	expect_ended(_metadata, self->fd[0], ECONNABORTED);
-
-	my_connection(_metadata, fd);
 	expect_send(_metadata, fd[0], "abc");
 	expect_send(_metadata, fd[1], "def");
 	ASSERT_EQ(0, my_destroy(fd[0]));
@@ -805,7 +719,15 @@ TEST_F(pair, destroy_with_unread_data)
 	close(fd[0]);
 	expect_eof(_metadata, fd[1]);
 
-	/* The peer is gone already. */
+	/* The other is closed, with unread data, after this or before. */
+	my_connection(_metadata, fd);
+	expect_send(_metadata, fd[0], "abc");
+	expect_send(_metadata, fd[1], "def");
+	ASSERT_EQ(0, my_destroy(fd[0]));
+	close(fd[1]);
+	expect_recv(_metadata, fd[0], "def");
+	expect_ended(_metadata, fd[0], ECONNABORTED);
+
 	my_connection(_metadata, fd);
 	expect_send(_metadata, fd[1], "abc");
 	close(fd[1]);
@@ -814,75 +736,43 @@ TEST_F(pair, destroy_with_unread_data)
 	EXPECT_EQ(ECONNABORTED, try_recv(fd[0]));
 }
 
-/* Calls that wait on @fd, and the errno */
-static int wait_recv(int fd)
+enum { RECV, SEND, POLL };
+
+static int wait_in(int call, int fd)
 {
-	char c;
+	char c = 'x';
 
-	return err_of(recv(fd, &c, 1, 0));
-}
-
-static int wait_send(int fd)
-{
-	return err_of(send(fd, "x", 1, MSG_NOSIGNAL));
-}
-
-static int wait_poll(int fd)
-{
-	return poll_for(fd, POLLRDHUP, WAIT_MS) ==
-	       (POLLRDHUP | POLLHUP | POLLERR) ? 0 : KSFT_FAIL;
-}
-
-static int wait_accept(int fd)
-{
-	return err_of(accept(fd, NULL, NULL));
-}
-
-static int wait_connect(int fd)
-{
-	return err_of(my_connect(fd, 5000));
-}
-
-/* A child that sleeps in @call, and ends with what that returns */
-static pid_t fork_call(struct __test_metadata *_metadata, int (*call)(int fd),
-		       int fd)
-{
-	pid_t pid = my_fork(_metadata);
-
-	if (!pid)
-		_exit(call(fd));
-	ASSERT_TRUE(wait_asleep(pid));
-	return pid;
+	if (call == RECV)
+		return err_of(recv(fd, &c, 1, 0));
+	if (call == SEND)
+		return err_of(send(fd, &c, 1, MSG_NOSIGNAL));
+	return poll_for(fd, POLLRDHUP, WAIT_MS) !=
+	       (POLLRDHUP | POLLHUP | POLLERR);
 }
 
 /* Of DGRAM the peer is not told, but one that waits for room is woken. */
 TEST_F(type, destroy_wakes)
 {
-	const struct {
-		int (*call)(int fd);
-		int ret[2];	/* of the end that is destroyed, and the peer */
-	} cases[] = {
-		{ wait_recv, { ECONNABORTED, ECONNRESET } },
-		{ wait_send, { EPIPE, EPIPE } },
-		{ wait_poll, { 0, 0 } },
+	static const int ret[][2] = {
+		[RECV] = { ECONNABORTED, ECONNRESET },
+		[SEND] = { EPIPE, EPIPE },
+		[POLL] = { 0, 0 },
 	};
-	int fd[2], i, j, count;
+	int fd[2], i, count, call;
 	pid_t pid[2];
 
-	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		count = 2;
-		if (variant->type == SOCK_DGRAM && cases[i].call != wait_send)
-			count = 1;
+	for (call = RECV; call <= POLL; call++) {
+		count = my_type == SOCK_DGRAM && call != SEND ? 1 : 2;
 		my_connection(_metadata, fd);
-		for (j = 0; j < count; j++) {
-			if (cases[i].call == wait_send)
-				my_fill(_metadata, fd[j], 1000);
-			pid[j] = fork_call(_metadata, cases[i].call, fd[j]);
+		for (i = 0; i < count; i++) {
+			if (call == SEND)
+				my_fill(_metadata, fd[i], 1000);
+			pid[i] = sleeping_child(wait_in(call, fd[i]));
 		}
 		ASSERT_EQ(0, my_destroy(fd[0]));
-		for (j = 0; j < count; j++)
-			EXPECT_EQ(cases[i].ret[j], my_wait(pid[j]))
-				TH_LOG("case %d, end %d", i, j);
+		for (i = 0; i < count; i++)
+			EXPECT_EQ(ret[call][i], my_wait(pid[i]))
+				TH_LOG("call %d, end %d", call, i);
 	}
 }
 
@@ -891,7 +781,6 @@ TEST_F(pair, destroy_refused)
 	struct request r = one_req(inode(_metadata, self->fd[0]));
 	int fd = my_bound_socket(_metadata, 5000), listener;
 	__u32 channel;
-	pid_t pid;
 
 	/* The cookie is that of the peer. */
 	memcpy(r.req.mdiag_cookie,
@@ -899,45 +788,37 @@ TEST_F(pair, destroy_refused)
 	       sizeof(r.req.mdiag_cookie));
 	EXPECT_EQ(ESTALE, destroy_req(_metadata, r));
 
-	pid = my_fork(_metadata);
-	if (!pid) {
-		if (setresuid(1234, 1234, 1234))
-			_exit(0);
-		/* It may look at it, though. */
-		dumped(_metadata, self->fd[0]);
-		_exit(my_destroy(self->fd[0]));
-	}
-	EXPECT_EQ(EPERM, my_wait(pid));
+	/* Another user may look at it, though. */
+	EXPECT_EQ(EPERM, in_child(setresuid(1234, 1234, 1234) ||
+				  !dumped(_metadata, self->fd[0]) ? 0 :
+				  my_destroy(self->fd[0])));
 	EXPECT_EQ(EAGAIN, try_recv(self->fd[0]));
 
 	/* There is nothing to end yet, and nothing comes of that. */
 	EXPECT_EQ(ENOENT, my_destroy(fd));
 	listener = my_listener(_metadata, 1, &channel);
 	EXPECT_EQ(0, my_connect(fd, channel));
-	ASSERT_LE(0, accept(listener, NULL, NULL));
+	my_accept(_metadata, listener);
 	EXPECT_EQ(EAGAIN, try_recv(fd));
 }
 
 TEST_F(pair, destroy_listener)
 {
-	int listener = my_bound_socket(_metadata, 5000), client, pipe;
+	int listener = my_bound_socket(_metadata, 5000), client;
 	pid_t pid;
 
 	ASSERT_EQ(0, listen(listener, 0));
-	pid = fork_call(_metadata, wait_accept, listener);
+	pid = sleeping_child(err_of(accept(listener, NULL, NULL)));
 	ASSERT_EQ(0, my_destroy(listener));
 	EXPECT_EQ(EINVAL, my_wait(pid));
 
 	/* It can begin anew. What nobody has accepted is closed with it. */
 	ASSERT_EQ(0, listen(listener, 0));
-	set_int_opt(_metadata, listener, SO_PASSRIGHTS, 1);
 	client = my_client(_metadata, 5000);
-	pipe = send_pipe(_metadata, client);
-	pid = fork_call(_metadata, wait_connect, my_socket(_metadata));
+	pid = sleeping_child(err_of(my_connect(my_socket(_metadata), 5000)));
 	ASSERT_EQ(0, my_destroy(listener));
 	EXPECT_EQ(ECONNREFUSED, my_wait(pid));
 	expect_ended(_metadata, client, ECONNRESET);
-	EXPECT_EQ(POLLHUP, poll_for(pipe, POLLIN, WAIT_MS));
 	EXPECT_EQ(POLLIN | POLLRDHUP | POLLHUP | POLLERR, poll_now(listener));
 	EXPECT_EQ(EINVAL, err_of(accept(listener, NULL, NULL)));
 	EXPECT_EQ(ECONNREFUSED, err_of(my_connect(my_socket(_metadata), 5000)));
@@ -948,8 +829,7 @@ TEST_F(pair, destroy_listener)
 	EXPECT_EQ(0, poll_now(listener));
 	EXPECT_EQ(0, dumped(_metadata, listener)->rqueue);
 	client = my_client(_metadata, 5000);
-	EXPECT_LE(0, accept(listener, NULL, NULL));
-	EXPECT_EQ(EAGAIN, try_recv(client));
+	expect_exchange(_metadata, client, my_accept(_metadata, listener));
 }
 
 /* accept() still returns it, like one that the client has ended. And the client
@@ -957,7 +837,7 @@ TEST_F(pair, destroy_listener)
  */
 TEST_F(pair, destroy_waiting_connection)
 {
-	int listener, client, server, accepted;
+	int listener, client, accepted;
 	struct request r;
 	__u32 channel;
 
@@ -967,11 +847,9 @@ TEST_F(pair, destroy_waiting_connection)
 		r = cookie_req(dumped(_metadata, client)->peer_cookie);
 		ASSERT_EQ(0, destroy_req(_metadata, r));
 		expect_ended(_metadata, client, ECONNRESET);
-		if (accepted) {
-			server = accept(listener, NULL, NULL);
-			ASSERT_LE(0, server);
-			expect_ended(_metadata, server, ECONNABORTED);
-		}
+		if (accepted)
+			expect_ended(_metadata, my_accept(_metadata, listener),
+				     ECONNABORTED);
 		close(listener);
 		expect_eof(_metadata, client);
 	}
@@ -1010,25 +888,22 @@ TEST(destroy_dgram)
 static void *use(void *arg)
 {
 	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM };
-	socklen_t len = sizeof(struct sockaddr_my);
-	struct sockaddr_my addr;
-	int fd[3], i, type;
+	__u32 channel = (long)arg;
+	int fd[3], i, j;
 	char c;
 
 	for (i = 0; !__atomic_load_n(&churn_stop, __ATOMIC_RELAXED); i++) {
-		type = types[i % 3] | SOCK_NONBLOCK;
-		fd[0] = socket(AF_MYPROTO, type, 0);
-		fd[1] = socket(AF_MYPROTO, type, 0);
-		my_bind(fd[0], MYPROTO_CHANNEL_ANY);
+		for (j = 0; j < 2; j++)
+			fd[j] = socket(AF_MYPROTO, types[i % 3] | SOCK_NONBLOCK,
+				       0);
+		my_bind(fd[0], channel);
 		listen(fd[0], 5);
-		getsockname(fd[0], (struct sockaddr *)&addr, &len);
-		my_connect(fd[1], addr.smy_channel);
+		my_connect(fd[1], channel);
 		send(fd[1], "x", 1, MSG_NOSIGNAL);
 		fd[2] = accept(fd[0], NULL, NULL);
 		recv(fd[2], &c, 1, 0);
-		close(fd[0]);
-		close(fd[1]);
-		close(fd[2]);
+		for (j = 0; j < 3; j++)
+			close(fd[j]);
 	}
 	return NULL;
 }
@@ -1042,7 +917,8 @@ TEST(destroy_in_use)
 
 	ASSERT_EQ(0, unshare(CLONE_NEWNET));
 	for (i = 0; i < 2; i++)
-		ASSERT_EQ(0, pthread_create(&thread[i], NULL, use, NULL));
+		ASSERT_EQ(0, pthread_create(&thread[i], NULL, use,
+					    (void *)(5000L + i)));
 	for (round = 0; round < 100; round++) {
 		/* Others may be gone before they are ended, not these. */
 		my_socketpair(_metadata, fd);
@@ -1094,4 +970,47 @@ int main(int argc, char **argv)
 		ksft_exit_skip("%s: CONFIG_MYPROTO_DIAG not set?\n",
 			       strerror(err));
 	return test_harness_run(argc, argv);
+}
+
+#include "cmsg.h"
+
+/* Send the only descriptor of a pipe's end for writing; returns the other. */
+static int send_pipe(struct __test_metadata *_metadata, int sock)
+{
+	struct link link = { .fd = { sock } };
+	int fd[2];
+
+	ASSERT_EQ(0, pipe(fd));
+	EXPECT_EQ(1, send_cmsg(&link, "a", SOL_SOCKET, SCM_RIGHTS, &fd[1],
+			       sizeof(fd[1])));
+	close(fd[1]);
+	EXPECT_EQ(0, poll_for(fd[0], POLLIN, 0));
+	return fd[0];
+}
+
+/* Descriptors are there as long as the data. */
+TEST_F(pair, destroy_with_descriptors)
+{
+	int pipe[3], *in, i, listener;
+	struct got got;
+	__u32 channel;
+
+	set_int_opt(_metadata, self->fd[1], SO_PASSRIGHTS, 1);
+	for (i = 0; i < 2; i++)
+		pipe[i] = send_pipe(_metadata, self->fd[0]);
+	ASSERT_EQ(0, my_destroy(self->fd[0]));
+	in = expect_cmsg(_metadata, self->fd[1], "a", 0, &got, SCM_RIGHTS,
+			 sizeof(int));
+	ASSERT_NE(NULL, in);
+	close(*in);
+	EXPECT_EQ(POLLHUP, poll_for(pipe[0], POLLIN, WAIT_MS));
+	EXPECT_EQ(0, poll_for(pipe[1], POLLIN, 0));
+	close_end(&self->fd[1]);
+	EXPECT_EQ(POLLHUP, poll_for(pipe[1], POLLIN, WAIT_MS));
+
+	listener = my_listener(_metadata, 0, &channel);
+	set_int_opt(_metadata, listener, SO_PASSRIGHTS, 1);
+	pipe[2] = send_pipe(_metadata, my_client(_metadata, channel));
+	ASSERT_EQ(0, my_destroy(listener));
+	EXPECT_EQ(POLLHUP, poll_for(pipe[2], POLLIN, WAIT_MS));
 }

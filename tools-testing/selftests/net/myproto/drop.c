@@ -4,10 +4,9 @@
  * and nothing else is. The tracepoint myproto_drop tells, of the sockets of
  * this network namespace.
  */
-#include <linux/filter.h>
-
 #include "any.h"
 #include "cmsg.h"
+#include "destroy.h"
 #include "tracefs.h"
 
 /* More than what is copied into an skb that is there, or into the socket */
@@ -47,26 +46,13 @@ static void expect_no_drops(struct __test_metadata *_metadata)
 static void expect_counted(struct __test_metadata *_metadata, int fd,
 			   __u32 count)
 {
-	__u32 info[SK_MEMINFO_VARS] = {}, *ovfl;
-	socklen_t len = sizeof(info);
 	struct got got;
+	__u32 *ovfl;
 
-	ASSERT_EQ(0, getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len));
-	EXPECT_EQ(count, info[SK_MEMINFO_DROPS]);
-	EXPECT_EQ(1, recv_got(fd, &got, 256, 0));
-	EXPECT_STREQ("x", got.data);
-	ovfl = find_cmsg(&got, SO_RXQ_OVFL, sizeof(*ovfl));
+	EXPECT_EQ(count, my_meminfo(_metadata, fd, SK_MEMINFO_DROPS));
+	ovfl = expect_cmsg(_metadata, fd, "x", 0, &got, SO_RXQ_OVFL,
+			   sizeof(*ovfl));
 	EXPECT_EQ(count, ovfl ? *ovfl : 0);
-}
-
-/* A filter that drops all */
-static void attach_drop(struct __test_metadata *_metadata, int fd)
-{
-	struct sock_filter code[] = { BPF_STMT(BPF_RET | BPF_K, 0) };
-	struct sock_fprog prog = { .len = 1, .filter = code };
-
-	ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog,
-				sizeof(prog)));
 }
 
 static void send_large(struct __test_metadata *_metadata, struct link *link)
@@ -108,7 +94,7 @@ TEST_F(any, failed_send)
 	EXPECT_EQ(EFAULT, err_of(link_send(link, 0, (void *)8, 3, 0)));
 	EXPECT_EQ(EFAULT, err_of(link_send(link, 0, (void *)8, LARGE, 0)));
 	link_expect_send(_metadata, link, 0, "x");
-	attach_drop(_metadata, link->fd[1]);
+	ASSERT_EQ(0, my_filter(link->fd[1], 0));
 	ASSERT_EQ(0, shutdown(link->fd[1], SHUT_RD));
 	EXPECT_EQ(EPIPE, link_try_send(link, 0));
 	expect_counted(_metadata, link->fd[1], 0);
@@ -164,7 +150,7 @@ TEST(excluded_sender_with_filter)
 	for (i = 0; i < 3; i++)
 		fd[i] = type_bound(_metadata, SOCK_DGRAM, &channel[i]);
 	ASSERT_EQ(0, my_connect(fd[0], channel[1]));
-	attach_drop(_metadata, fd[0]);
+	ASSERT_EQ(0, my_filter(fd[0], 0));
 	EXPECT_EQ(EPERM, err_of(my_sendto(fd[2], channel[0], "x", 1, 0)));
 	expect_no_drops(_metadata);
 	EXPECT_EQ(0, err_of(my_sendto(fd[1], channel[0], "x", 1, 0)));
@@ -182,7 +168,7 @@ TEST_F(any, filtered_and_faulted)
 	int fd = link->fd[1];
 
 	set_int_opt(_metadata, fd, SO_RXQ_OVFL, 1);
-	attach_drop(_metadata, fd);
+	ASSERT_EQ(0, my_filter(fd, 0));
 	if (!stream) {
 		link_expect_send(_metadata, link, 0, "abc");
 		link_expect_send(_metadata, link, 0, "");
@@ -208,21 +194,16 @@ TEST_F(any, filtered_and_faulted)
 /* Connections that wait for accept() when the listening socket is closed */
 TEST(unaccepted)
 {
-	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET };
-	int client[2], listener, i, j;
 	__u32 channel;
+	int fd, i;
 
 	for (i = 0; i < 2; i++) {
-		my_type = types[i];
-		listener = my_listener(_metadata, 5, &channel);
-		for (j = 0; j < 2; j++) {
-			client[j] = my_client(_metadata, channel);
-			expect_send(_metadata, client[j], "abc");
-		}
-		close(listener);
-		for (j = 0; j < 2; j++)
-			EXPECT_EQ(ECONNRESET, try_recv(client[j]));
-		expect_drops(_metadata, "SOCKET_UNACCEPTED", 2, 6);
+		my_type = i ? SOCK_SEQPACKET : SOCK_STREAM;
+		fd = my_listener(_metadata, 5, &channel);
+		expect_send(_metadata, my_client(_metadata, channel), "abc");
+		expect_send(_metadata, my_client(_metadata, channel), "defg");
+		close(fd);
+		expect_drops(_metadata, "SOCKET_UNACCEPTED", 2, 7);
 	}
 }
 

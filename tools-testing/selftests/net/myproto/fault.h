@@ -49,8 +49,8 @@ static inline bool fault_knob(int i, const char *value, char old[16])
 	return done;
 }
 
-/* For main(). What is mounted here goes with the program. */
-static inline void fault_mount(void)
+/* Before main(). What is mounted here goes with the program. */
+static void __attribute__((constructor)) fault_mount(void)
 {
 	if (access(DEBUGFS "/failslab", F_OK) && !my_private_mounts())
 		mount("none", DEBUGFS, "debugfs", 0, NULL);
@@ -87,9 +87,8 @@ static inline void fault_init(struct __test_metadata *_metadata,
 static inline void fault_arm(struct fault *fault, int n)
 {
 	char text[16];
-	int len;
+	int len = snprintf(text, sizeof(text), "%d", n);
 
-	len = snprintf(text, sizeof(text), "%d", n);
 	if (pwrite(fault->nth, text, len, 0) != len)
 		abort();
 }
@@ -103,6 +102,21 @@ static inline bool fault_unused(struct fault *fault)
 		abort();
 	fault_arm(fault, 0);
 	return atoi(text) != 0;
+}
+
+FIXTURE(fault)
+{
+	struct fault fault;
+};
+
+FIXTURE_SETUP(fault)
+{
+	fault_init(_metadata, &self->fault);
+}
+
+FIXTURE_TEARDOWN_PARENT(fault)
+{
+	fault_exit(&self->fault);
 }
 
 #endif /* MYPROTO_FAULT_H */

@@ -2,26 +2,17 @@
 /*
  * AF_MYPROTO, what is decided late: credentials and filters are looked at when
  * something is queued and not before its sender has waited, and a reader that
- * sleeps in a page fault holds up neither shutdown() nor SOCK_DESTROY.
+ * sleeps in a page fault holds up nobody who ends the socket.
  */
-#include <netinet/tcp.h>
-#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-#include <linux/filter.h>
 #include <linux/sockios.h>
 #include <linux/userfaultfd.h>
 
 #include "cmsg.h"
-#include "destroy.h"
 #include "ring.h"
-#include "type.h"
-
-FIXTURE_VARIANT_ADD(type, dgram)
-{
-	.type = SOCK_DGRAM,
-};
+#include "worker.h"
 
 /* The beginning of a message is enough. Tells the whole length. */
 static ssize_t get(int fd, struct got *got)
@@ -37,39 +28,19 @@ static bool has_cred(struct got *got, const struct ucred *cred)
 	return cred ? in && !memcmp(in, cred, sizeof(*in)) : !in;
 }
 
-/* Send from end 0, with credentials if @cred is not NULL. */
-static ssize_t send_cred(struct link *link, const void *buf, size_t len,
-			 const struct ucred *cred)
-{
-	struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
-	union control control = {
-		.align.cmsg_level = SOL_SOCKET,
-		.align.cmsg_type = SCM_CREDENTIALS,
-		.align.cmsg_len = CMSG_LEN(sizeof(*cred)),
-	};
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-	if (cred) {
-		memcpy(CMSG_DATA(&control.align), cred, sizeof(*cred));
-		msg.msg_control = control.buf;
-		msg.msg_controllen = CMSG_SPACE(sizeof(*cred));
-	}
-	return sendmsg(link->fd[0], link_address(link, 0, &msg), MSG_NOSIGNAL);
-}
-
-/* A child that sends from end 0, where it has to wait. It ends with KSFT_PASS
- * when all was sent.
+/*
+ * A child that sends @text from end 0, where it has to wait, with credentials
+ * if @cred is not NULL. It ends with KSFT_PASS when all was sent.
  */
 static pid_t fork_send(struct __test_metadata *_metadata, struct link *link,
-		       const void *buf, size_t len, const struct ucred *cred)
+		       const char *text, const struct ucred *cred)
 {
-	pid_t pid = my_fork(_metadata);
+	ssize_t len = strlen(text);
 
-	if (!pid)
-		_exit(send_cred(link, buf, len, cred) == (ssize_t)len ?
-		      KSFT_PASS : KSFT_FAIL);
-	ASSERT_TRUE(wait_asleep(pid));
-	return pid;
+	if (cred)
+		return sleeping_child(len != send_cmsg_flags(link, text,
+			SOL_SOCKET, SCM_CREDENTIALS, cred, sizeof(*cred), 0));
+	return sleeping_child(len != link_send(link, 0, text, len, 0));
 }
 
 /* Fill end 1 with zeros; tells how many messages, or writes, it took */
@@ -103,11 +74,7 @@ static void get_late(struct __test_metadata *_metadata, struct link *link,
 /* What SO_MEMINFO says was dropped */
 static __u32 drops(struct __test_metadata *_metadata, int fd)
 {
-	__u32 info[SK_MEMINFO_VARS] = {};
-	socklen_t len = sizeof(info);
-
-	ASSERT_EQ(0, getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len));
-	return info[SK_MEMINFO_DROPS];
+	return my_meminfo(_metadata, fd, SK_MEMINFO_DROPS);
 }
 
 /* What the receiver wants */
@@ -124,17 +91,19 @@ static void set_wish(struct __test_metadata *_metadata, int fd, enum wish wish)
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
 		BPF_STMT(BPF_ALU | BPF_SUB | BPF_K, 1),
-		BPF_STMT(BPF_RET | (wish == CUT ? BPF_A : BPF_K), 0),
+		BPF_STMT(BPF_RET | BPF_A, 0),
 	};
 	struct sock_fprog prog = { .len = ARRAY_SIZE(code), .filter = code };
 
 	if (wish == PASSCRED)
 		set_int_opt(_metadata, fd, SO_PASSCRED, 1);
-	else if (wish == DETACH)
-		set_int_opt(_metadata, fd, SO_DETACH_FILTER, 0);
-	else if (wish)
+	if (wish == DROP)
+		ASSERT_EQ(0, my_filter(fd, 0));
+	if (wish == CUT)
 		ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER,
 					&prog, sizeof(prog)));
+	if (wish == DETACH)
+		set_int_opt(_metadata, fd, SO_DETACH_FILTER, 0);
 }
 
 /* Messages: the sender waits, and meanwhile the receiver changes its mind. */
@@ -150,23 +119,9 @@ FIXTURE_VARIANT(message)
 	enum made made;
 };
 
-FIXTURE_VARIANT_ADD(message, seqpacket)
-{
-	.type = SOCK_SEQPACKET,
-	.made = BY_CONNECT,
-};
-
-FIXTURE_VARIANT_ADD(message, dgram_socketpair)
-{
-	.type = SOCK_DGRAM,
-	.made = BY_PAIR,
-};
-
-FIXTURE_VARIANT_ADD(message, dgram_unconnected)
-{
-	.type = SOCK_DGRAM,
-	.made = BY_ADDRESS,
-};
+FIXTURE_VARIANT_ADD(message, seqpacket) { SOCK_SEQPACKET, BY_CONNECT };
+FIXTURE_VARIANT_ADD(message, dgram_socketpair) { SOCK_DGRAM, BY_PAIR };
+FIXTURE_VARIANT_ADD(message, dgram_unconnected) { SOCK_DGRAM, BY_ADDRESS };
 
 FIXTURE_SETUP(message)
 {
@@ -207,7 +162,7 @@ static void change_while_sender_waits(struct __test_metadata *_metadata,
 
 	set_int_opt(_metadata, fd, SO_RXQ_OVFL, 1);
 	set_wish(_metadata, fd, change->before);
-	pid = fork_send(_metadata, link, "abcdefgh", 8,
+	pid = fork_send(_metadata, link, "abcdefgh",
 			change->names ? &cred : NULL);
 	set_wish(_metadata, fd, change->then);
 	EXPECT_EQ(0U, drops(_metadata, fd));
@@ -249,7 +204,7 @@ TEST_F(message, dropped_lets_the_next_go)
 	int i;
 
 	for (i = 0; i < 3; i++)
-		pid[i] = fork_send(_metadata, link, "late", 4, NULL);
+		pid[i] = fork_send(_metadata, link, "late", NULL);
 	set_wish(_metadata, link->fd[1], DROP);
 	get_zeros(_metadata, link, 1);
 	for (i = 0; i < 3; i++)
@@ -260,8 +215,9 @@ TEST_F(message, dropped_lets_the_next_go)
 	EXPECT_EQ(0U, mem_charged(_metadata, link->fd[1]));
 }
 
-/* Woken again and again, and often another was faster: still cut once. So it
- * is after EAGAIN.
+/*
+ * Woken again and again, and often another was faster: still cut once. So it is
+ * after EAGAIN.
  */
 TEST_F(message, filter_cuts_once)
 {
@@ -279,18 +235,15 @@ TEST_F(message, filter_cuts_once)
 	get_zeros(_metadata, link, 1);
 	link_expect_send(_metadata, link, 0, "ABCDEFGH");
 	link_fill(_metadata, link, 0, 1000);
-	pid = fork_send(_metadata, link, "abcdefgh", 8, NULL);
-	for (i = 0; i < 1000; i++) {
-		ASSERT_LE(0, get(link->fd[1], &got));
-		if (got.data[0] == 'a')
-			break;
-		if (got.data[0])
-			EXPECT_STREQ("ABCDEFG", got.data);
-		link_send(link, 0, zeros, sizeof(zeros), MSG_DONTWAIT);
-	}
-	while (!got.data[0]) {
+	pid = fork_send(_metadata, link, "abcdefgh", NULL);
+	/* For a while somebody else takes the room. */
+	for (i = 0; !i || got.data[0] != 'a'; i++) {
 		ASSERT_EQ(POLLIN, poll_for(link->fd[1], POLLIN, WAIT_MS));
 		ASSERT_LE(0, get(link->fd[1], &got));
+		if (got.data[0] == 'A')
+			EXPECT_STREQ("ABCDEFG", got.data);
+		if (i < 1000)
+			link_send(link, 0, zeros, sizeof(zeros), MSG_DONTWAIT);
 	}
 	EXPECT_EQ(KSFT_PASS, my_wait(pid));
 	EXPECT_STREQ("abcdefg", got.data);
@@ -305,7 +258,6 @@ TEST_F(message, filter_cuts_once_by_io_uring)
 	struct ring ring = {};
 	struct got got;
 	size_t count;
-	bool waits;
 
 	ring_init(_metadata, &ring);
 	count = fill(_metadata, link);
@@ -317,19 +269,15 @@ TEST_F(message, filter_cuts_once_by_io_uring)
 	}
 	submit(_metadata, &ring, &sqe);
 	/* A worker may wait for it instead of the poll that is armed. */
-	waits = link->made == BY_ADDRESS ? !completed(&ring, &cqe) :
-					   still_waits(&ring);
-	EXPECT_TRUE(waits);
+	EXPECT_TRUE(link->made == BY_ADDRESS ? !completed(&ring, &cqe) :
+					       still_waits(&ring));
 	get_zeros(_metadata, link, 1);
 	EXPECT_EQ(8, wait_result(_metadata, &ring));
 	get_late(_metadata, link, count - 1, &got);
 	EXPECT_STREQ("abcdefg", got.data);
-	close(ring.fd);
 }
 
-/* Streams: what was queued before has no credentials, what comes after has. */
-
-/* Read @len bytes, each with these credentials. */
+/* Read @len bytes of a stream, each with these credentials. */
 static void expect_from(struct __test_metadata *_metadata, int fd, size_t len,
 			const struct ucred *cred, int data)
 {
@@ -347,156 +295,78 @@ static void expect_from(struct __test_metadata *_metadata, int fd, size_t len,
 	ASSERT_EQ(len, n);
 }
 
-static void stream_passcred(struct __test_metadata *_metadata, size_t len,
-			    const struct ucred *cred)
-{
-	char *buf = malloc(len);
-	struct ucred nobody = { 0, 65534, 65534 }, own;
-	struct link link;
-	int queued;
-	pid_t pid;
-
-	link_make(_metadata, &link, SOCK_STREAM, BY_CONNECT);
-	ASSERT_NE(NULL, buf);
-	memset(buf, 'x', len);
-	fill(_metadata, &link);
-	queued = ioctl_len(link.fd[1], SIOCINQ);
-	pid = fork_send(_metadata, &link, buf, len, cred);
-	ASSERT_EQ(queued, ioctl_len(link.fd[1], SIOCINQ));
-
-	set_int_opt(_metadata, link.fd[1], SO_PASSCRED, 1);
-	expect_from(_metadata, link.fd[1], queued, &nobody, 0);
-	own = (struct ucred) { pid, getuid(), getgid() };
-	expect_from(_metadata, link.fd[1], len, cred ?: &own, 'x');
-	EXPECT_EQ(KSFT_PASS, my_wait(pid));
-	EXPECT_EQ(EAGAIN, try_recv(link.fd[1]));
-	free(buf);
-	link_destroy(&link);
-}
-
+/* What was queued before has no credentials, what comes after has. */
 TEST(stream_passcred_while_sender_waits)
 {
-	struct ucred cred = { .pid = getpid(), .uid = 12345, .gid = 54321 };
-	const size_t len[] = { 5, 300000 };
-	int i;
+	struct ucred nobody = { 0, 65534, 65534 }, own, *cred;
+	static char text[300000 + 1];
+	struct link link;
+	int queued, i;
+	size_t len;
+	pid_t pid;
 
-	for (i = 0; i < 2; i++) {
-		stream_passcred(_metadata, len[i], NULL);
-		stream_passcred(_metadata, len[i], &cred);
+	for (i = 0; i < 4; i++) {
+		len = i / 2 ? sizeof(text) - 1 : 5;
+		memset(text, 'x', len);
+		cred = i % 2 ? &(struct ucred) { getpid(), 12345, 54321 } :
+			       NULL;
+		link_make(_metadata, &link, SOCK_STREAM, BY_CONNECT);
+		fill(_metadata, &link);
+		queued = ioctl_len(link.fd[1], SIOCINQ);
+		pid = fork_send(_metadata, &link, text, cred);
+		ASSERT_EQ(queued, ioctl_len(link.fd[1], SIOCINQ));
+
+		set_int_opt(_metadata, link.fd[1], SO_PASSCRED, 1);
+		expect_from(_metadata, link.fd[1], queued, &nobody, 0);
+		own = (struct ucred) { pid, getuid(), getgid() };
+		expect_from(_metadata, link.fd[1], len, cred ?: &own, 'x');
+		EXPECT_EQ(KSFT_PASS, my_wait(pid));
+		EXPECT_EQ(EAGAIN, try_recv(link.fd[1]));
+		link_destroy(&link);
 	}
-}
-
-/* SO_PASSSEC, where no security module gives a label to what is sent */
-TEST_F(type, passsec_eopnotsupp)
-{
-	int fd[3], val, i, on;
-	socklen_t len;
-
-	if (has_labels())
-		SKIP(return, "there are labels, see smack.c");
-	my_connection(_metadata, fd);
-	fd[2] = my_socket(_metadata);
-	for (i = 0; i < 3; i++) {
-		for (on = 0; on < 2; on++) {
-			EXPECT_EQ(EOPNOTSUPP, int_opt_err(fd[i], SOL_SOCKET,
-							  SO_PASSSEC, on));
-			/* It can be refused as well. */
-			val = 0;
-			len = sizeof(val);
-			getsockopt(fd[i], SOL_SOCKET, SO_PASSSEC, &val, &len);
-			EXPECT_EQ(0, val);
-		}
-	}
-	/* And so no credentials come that nobody has asked for. */
-	expect_send(_metadata, fd[0], "abc");
-	expect_recv(_metadata, fd[1], "abc");
 }
 
 /* A reader that sleeps in a page fault, until the test lets it go on */
 
-struct reader {
+/* A page that is not there: whoever touches it sleeps */
+struct page {
+	char *p;
+	size_t len;
 	int uffd;
-	char *page;		/* whoever touches it sleeps */
-	size_t page_len;
-	int fd;
-	int flags;
-	bool destroy;		/* how to end it, or by shutdown() */
-	ssize_t got;		/* by recv() */
 };
 
-/* Have a page that is not there. Tells an errno. */
-static int reader_init(struct reader *reader)
+/* Tells an errno. */
+static int page_init(struct page *page)
 {
 	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
 	struct uffdio_api api = { .api = UFFD_API };
 
-	reader->page_len = sysconf(_SC_PAGESIZE);
-	reader->page = mmap(NULL, reader->page_len, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (reader->page == MAP_FAILED)
+	page->len = sysconf(_SC_PAGESIZE);
+	page->p = mmap(NULL, page->len, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page->p == MAP_FAILED)
 		return errno;
-	reader->uffd = syscall(__NR_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-	reg.range.start = (uintptr_t)reader->page;
-	reg.range.len = reader->page_len;
-	return err_of(reader->uffd) ?:
-	       err_of(ioctl(reader->uffd, UFFDIO_API, &api)) ?:
-	       err_of(ioctl(reader->uffd, UFFDIO_REGISTER, &reg));
+	page->uffd = syscall(__NR_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	reg.range.start = (uintptr_t)page->p;
+	reg.range.len = page->len;
+	return err_of(page->uffd) ?:
+	       err_of(ioctl(page->uffd, UFFDIO_API, &api)) ?:
+	       err_of(ioctl(page->uffd, UFFDIO_REGISTER, &reg));
 }
 
-static void *reader_run(void *arg)
-{
-	struct reader *reader = arg;
-
-	/* With MSG_WAITALL it will look for more than there is. */
-	reader->got = recv(reader->fd, reader->page, reader->page_len,
-			   reader->flags);
-	return NULL;
-}
-
-/* The page comes. */
-static void reader_wake(struct reader *reader)
+static void page_comes(const struct page *page)
 {
 	struct uffdio_zeropage zero = {
-		.range = { (uintptr_t)reader->page, reader->page_len },
+		.range = { (uintptr_t)page->p, page->len },
 	};
 
-	ioctl(reader->uffd, UFFDIO_ZEROPAGE, &zero);
-}
-
-static void *end_run(void *arg)
-{
-	struct reader *reader = arg;
-
-	return (void *)(long)(reader->destroy ? my_destroy(reader->fd) :
-			      err_of(shutdown(reader->fd, SHUT_RDWR)));
-}
-
-/* End it in a thread: that must return 0 while the reader sleeps. */
-static void expect_end_returns(struct __test_metadata *_metadata,
-			       struct reader *reader)
-{
-	struct timespec ts;
-	pthread_t thread;
-	void *err;
-	int ret;
-
-	ASSERT_EQ(0, pthread_create(&thread, NULL, end_run, reader));
-	clock_gettime(CLOCK_REALTIME, &ts);
-	ts.tv_sec += WAIT_MS / 1000;
-	ret = pthread_timedjoin_np(thread, &err, &ts);
-	EXPECT_EQ(0, ret);
-	/* Or there would be no end. */
-	if (ret) {
-		reader_wake(reader);
-		ASSERT_EQ(0, pthread_join(thread, &err));
-	}
-	EXPECT_EQ(NULL, err);
+	ioctl(page->uffd, UFFDIO_ZEROPAGE, &zero);
 }
 
 static const struct sleeper {
 	const char *name;
 	int type;
-	size_t len;
+	ssize_t len;
 	int flags;
 } sleepers[] = {
 	{ "STREAM, 3 bytes", SOCK_STREAM, 3, MSG_WAITALL },
@@ -506,62 +376,122 @@ static const struct sleeper {
 	{ "DGRAM", SOCK_DGRAM, 3000, 0 },
 };
 
+/*
+ * The end must return 0 while the reader sleeps. @own and @peer are the errors
+ * that the ends have then.
+ */
 static void end_sleeper(struct __test_metadata *_metadata,
-			struct reader *reader, const struct sleeper *sleeper)
+			const struct sleeper *sleeper, struct page *page,
+			struct worker *reader, struct worker *ender, int own,
+			int peer)
 {
-	int fd[2], err = reader->destroy ? ECONNRESET : 0;
-	ssize_t len = sleeper->len;
 	struct uffd_msg msg;
-	pthread_t thread;
 	char buf[3000];
+	int fd[2];
 
 	my_type = sleeper->type;
 	my_connection(_metadata, fd);
 	memset(buf, 'x', sizeof(buf));
-	ASSERT_EQ(len, send(fd[0], buf, len, MSG_DONTWAIT));
+	ASSERT_EQ(sleeper->len, send(fd[0], buf, sleeper->len, 0));
 	reader->fd = fd[1];
+	ender->fd = fd[1];
+	reader->buf = page->p;
+	/* With MSG_WAITALL it will look for more than there is. */
+	reader->len = page->len;
 	reader->flags = sleeper->flags;
-	ASSERT_EQ(0, pthread_create(&thread, NULL, reader_run, reader));
-	ASSERT_EQ(POLLIN, poll_for(reader->uffd, POLLIN, WAIT_MS));
-	ASSERT_EQ((ssize_t)sizeof(msg), read(reader->uffd, &msg, sizeof(msg)));
+	worker_tell(reader);
+	ASSERT_EQ(POLLIN, poll_for(page->uffd, POLLIN, WAIT_MS));
+	ASSERT_LT(0, read(page->uffd, &msg, sizeof(msg)));
 	ASSERT_EQ(UFFD_EVENT_PAGEFAULT, msg.event);
 
-	expect_end_returns(_metadata, reader);
+	worker_tell(ender);
+	ASSERT_TRUE(worker_finish(ender));
+	EXPECT_EQ(0, ender->ret);
 	/* The peer has seen it. */
 	EXPECT_EQ(EPIPE, try_send(fd[0]));
-	EXPECT_EQ(my_type == SOCK_DGRAM ? EAGAIN : err, try_recv(fd[0]));
+	EXPECT_EQ(my_type == SOCK_DGRAM ? EAGAIN : peer, try_recv(fd[0]));
 
 	/* The reader goes on, and ends with the bytes that there were. */
-	reader_wake(reader);
-	ASSERT_EQ(0, pthread_join(thread, NULL));
-	ASSERT_EQ(len, reader->got)
+	EXPECT_FALSE(worker_idle(reader));
+	page_comes(page);
+	ASSERT_TRUE(worker_finish(reader));
+	ASSERT_EQ(sleeper->len, reader->ret)
 		TH_LOG("%s", sleeper->name);
-	EXPECT_EQ(0, memcmp(reader->page, buf, len));
+	EXPECT_EQ(0, memcmp(page->p, buf, sleeper->len));
 	if (reader->flags & MSG_PEEK)
-		EXPECT_EQ(len, recv(fd[1], buf, sizeof(buf), MSG_DONTWAIT));
-	if (reader->destroy)
-		EXPECT_EQ(ECONNABORTED, try_recv(fd[1]));
+		EXPECT_EQ(sleeper->len, recv(fd[1], buf, sizeof(buf),
+					     MSG_DONTWAIT));
+	if (own)
+		EXPECT_EQ(own, try_recv(fd[1]));
 	expect_eof(_metadata, fd[1]);
-	close(fd[0]);
-	close(fd[1]);
-	close(reader->uffd);
 }
 
-TEST(end_while_reader_sleeps)
+static void end_sleepers(struct __test_metadata *_metadata,
+			 long (*end)(struct worker *worker), int own, int peer)
 {
-	struct reader reader;
+	struct worker reader = { .call = call_recv }, ender = { .call = end };
+	struct page page;
 	int i, err;
 
-	for (i = 0; i < 2 * ARRAY_SIZE(sleepers); i++) {
-		err = reader_init(&reader);
+	worker_start(_metadata, &reader);
+	worker_start(_metadata, &ender);
+	for (i = 0; i < ARRAY_SIZE(sleepers); i++) {
+		err = page_init(&page);
 		if (err)
 			SKIP(return, "userfaultfd(): %s", strerror(err));
-		reader.destroy = i % 2;
-		end_sleeper(_metadata, &reader, &sleepers[i / 2]);
+		end_sleeper(_metadata, &sleepers[i], &page, &reader, &ender,
+			    own, peer);
 	}
 }
 
-int main(int argc, char **argv)
+static long call_shutdown(struct worker *worker)
 {
-	return my_test_main(argc, argv);
+	return shutdown(worker->fd, SHUT_RDWR);
+}
+
+TEST(shutdown_while_reader_sleeps)
+{
+	end_sleepers(_metadata, call_shutdown, 0, 0);
+}
+
+TEST_HARNESS_MAIN
+
+#include "destroy.h"
+#include "type.h"
+
+FIXTURE_VARIANT_ADD(type, dgram) { SOCK_DGRAM };
+
+static long call_destroy(struct worker *worker)
+{
+	return my_destroy(worker->fd);
+}
+
+TEST(destroy_while_reader_sleeps)
+{
+	end_sleepers(_metadata, call_destroy, ECONNABORTED, ECONNRESET);
+}
+
+/* SO_PASSSEC, where no security module gives a label to what is sent */
+TEST_F(type, passsec_eopnotsupp)
+{
+	int fd[3], val, i;
+	socklen_t len;
+
+	if (!access("/sys/fs/smackfs", F_OK) ||
+	    !access("/sys/fs/selinux", F_OK))
+		SKIP(return, "there are labels, see smack.c");
+	my_connection(_metadata, fd);
+	fd[2] = my_socket(_metadata);
+	for (i = 0; i < 6; i++) {
+		EXPECT_EQ(EOPNOTSUPP, int_opt_err(fd[i / 2], SOL_SOCKET,
+						  SO_PASSSEC, i % 2));
+		/* It can be refused as well. */
+		val = 0;
+		len = sizeof(val);
+		getsockopt(fd[i / 2], SOL_SOCKET, SO_PASSSEC, &val, &len);
+		EXPECT_EQ(0, val);
+	}
+	/* And so no credentials come that nobody has asked for. */
+	expect_send(_metadata, fd[0], "abc");
+	expect_recv(_metadata, fd[1], "abc");
 }

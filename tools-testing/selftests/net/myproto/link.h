@@ -79,49 +79,27 @@ static inline int get_opt_err(int fd, int level, int opt)
 
 /* Links */
 
-static inline void link_listen(struct __test_metadata *_metadata,
-			       struct link *link)
-{
-	__u32 channel;
-	int listener;
-
-	listener = type_listener(_metadata, link->type, &channel);
-	link->fd[0] = type_socket(_metadata, link->type);
-	ASSERT_EQ(0, my_connect(link->fd[0], channel));
-	link->fd[1] = accept(listener, NULL, NULL);
-	ASSERT_LE(0, link->fd[1]);
-	close(listener);
-}
-
 static inline void link_make(struct __test_metadata *_metadata,
 			     struct link *link, int type, enum made made)
 {
-	__u32 channel[2];
-	int i;
+	int i, own_type = my_type;
+	__u32 channel;
 
 	*link = (struct link) {
 		.fd = { -1, -1 },
 		.type = type,
 		.made = made,
 	};
-
-	if (made == BY_PAIR) {
-		ASSERT_EQ(0, socketpair(AF_MYPROTO, type, 0, link->fd));
-		return;
+	my_type = type;
+	if (made == BY_PAIR)
+		my_socketpair(_metadata, link->fd);
+	if (made == BY_CONNECT)
+		my_connection(_metadata, link->fd);
+	for (i = 0; made == BY_ADDRESS && i < 2; i++) {
+		link->fd[i] = type_bound(_metadata, type, &channel);
+		link->name[i] = my_addr(channel);
 	}
-	if (type != SOCK_DGRAM) {
-		link_listen(_metadata, link);
-		return;
-	}
-
-	for (i = 0; i < 2; i++)
-		link->fd[i] = type_bound(_metadata, type, &channel[i]);
-	for (i = 0; i < 2; i++) {
-		if (made == BY_ADDRESS)
-			link->name[i] = my_addr(channel[i]);
-		else
-			ASSERT_EQ(0, my_connect(link->fd[i], channel[!i]));
-	}
+	my_type = own_type;
 }
 
 /* close() one end now rather than in the teardown */
@@ -204,11 +182,7 @@ static inline size_t link_drain(struct __test_metadata *_metadata,
 
 static inline __u32 mem_charged(struct __test_metadata *_metadata, int fd)
 {
-	__u32 info[SK_MEMINFO_VARS] = {};
-	socklen_t len = sizeof(info);
-
-	ASSERT_EQ(0, getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len));
-	return info[SK_MEMINFO_RMEM_ALLOC];
+	return my_meminfo(_metadata, fd, SK_MEMINFO_RMEM_ALLOC);
 }
 
 /* The length that an ioctl tells, or the negative errno */
@@ -217,6 +191,15 @@ static inline int ioctl_len(int fd, unsigned long cmd)
 	int val = -1;
 
 	return ioctl(fd, cmd, &val) ? -errno : val;
+}
+
+/* Nothing has come to @fd, a socket of data, and it is charged for nothing. */
+static inline void expect_nothing(struct __test_metadata *_metadata, int fd)
+{
+	EXPECT_EQ(EAGAIN, try_recv(fd));
+	EXPECT_EQ(0, poll_for(fd, POLLIN, 0));
+	EXPECT_EQ(0, ioctl_len(fd, FIONREAD));
+	EXPECT_EQ(0U, mem_charged(_metadata, fd));
 }
 
 /* Bytes that are unlikely to look right in another place */

@@ -12,10 +12,7 @@
 #include "ring.h"
 #include "type.h"
 
-FIXTURE_VARIANT_ADD(type, dgram)
-{
-	.type = SOCK_DGRAM,
-};
+FIXTURE_VARIANT_ADD(type, dgram) { SOCK_DGRAM };
 
 #define SENDERS		6
 #define CHAIN		4	/* linked requests, or messages of a call */
@@ -44,10 +41,8 @@ struct sender {
 	pthread_t thread;
 	struct ring ring;
 	int fd, id, file, pipe[2];
-	bool stream;
 	size_t len, sent, total;
 	char *buf;		/* CHAIN times @len */
-	char error[64];
 };
 
 /* Byte @pos of what sender @id sends: it tells whose it is, and its place. */
@@ -85,7 +80,8 @@ static size_t next_len(const struct sender *sender)
 	return sender->len < left(sender) ? sender->len : left(sender);
 }
 
-/* By requests to a ring, each of which waits for the one before it. Each must
+/*
+ * By requests to a ring, each of which waits for the one before it. Each must
  * say that it sent all it was to send.
  */
 static long by_ring(struct sender *sender)
@@ -102,19 +98,17 @@ static long by_ring(struct sender *sender)
 	int i;
 
 	for (i = 0; i < way->chain; i++) {
+		sqe = make_sqe(way->op, sender->fd, sender->buf + i * len, len);
 		if (way->op == IORING_OP_SENDMSG)
 			sqe = make_sqe(way->op, sender->fd, &msg, 1);
-		else if (way->ioprio == IORING_SEND_VECTORIZED)
+		if (way->ioprio == IORING_SEND_VECTORIZED)
 			sqe = make_sqe(way->op, sender->fd, iov, 2);
-		else
-			sqe = make_sqe(way->op, sender->fd,
-				       sender->buf + i * len, len);
 		sqe.ioprio = way->ioprio;
 		sqe.flags = way->flags;
 		if (i < way->chain - 1)
 			sqe.flags |= IOSQE_IO_LINK;
 		sqe.msg_flags = MSG_NOSIGNAL;
-		if (sender->stream)
+		if (my_type == SOCK_STREAM)
 			sqe.msg_flags |= MSG_WAITALL;
 		ring_push(&sender->ring, &sqe);
 	}
@@ -123,11 +117,9 @@ static long by_ring(struct sender *sender)
 	for (i = 0; i < way->chain; i++) {
 		if (!ring_next(&sender->ring, &cqe))
 			return -ETIME;
-		/* Not to be tried again */
-		if (cqe.res == -EAGAIN)
-			return -EPROTO;
+		/* -EAGAIN would be tried again. */
 		if (cqe.res != (int)len)
-			return cqe.res;
+			return cqe.res == -EAGAIN ? -EPROTO : cqe.res;
 	}
 	return way->chain * len;
 }
@@ -142,11 +134,11 @@ static long by_sendmmsg(struct sender *sender)
 
 	for (count = 0; count < CHAIN && pos < left(sender); count++) {
 		len = left(sender) - pos;
-		iov[count].iov_base = sender->buf + pos;
-		iov[count].iov_len = len < sender->len ? len : sender->len;
+		len = len < sender->len ? len : sender->len;
+		iov[count] = (struct iovec) { sender->buf + pos, len };
 		msgs[count].msg_hdr.msg_iov = &iov[count];
 		msgs[count].msg_hdr.msg_iovlen = 1;
-		pos += iov[count].iov_len;
+		pos += len;
 	}
 	n = sendmmsg(sender->fd, msgs, count, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n < 0)
@@ -159,9 +151,8 @@ static long by_sendmmsg(struct sender *sender)
 static long by_sendfile(struct sender *sender)
 {
 	off_t off = sender->sent;
-	ssize_t n;
+	ssize_t n = sendfile(sender->fd, sender->file, &off, next_len(sender));
 
-	n = sendfile(sender->fd, sender->file, &off, next_len(sender));
 	if (n < 0)
 		return -errno;
 	return off == (off_t)sender->sent + n ? n : -EPROTO;
@@ -179,10 +170,9 @@ static int fill_pipe(struct sender *sender)
 
 static long by_splice(struct sender *sender)
 {
-	ssize_t n;
+	ssize_t n = splice(sender->pipe[0], NULL, sender->fd, NULL,
+			   fill_pipe(sender), 0);
 
-	n = splice(sender->pipe[0], NULL, sender->fd, NULL, fill_pipe(sender),
-		   0);
 	return n < 0 ? -errno : n;
 }
 
@@ -211,15 +201,14 @@ static const struct way ways[] = {
 };
 
 static void sender_init(struct __test_metadata *_metadata,
-			struct sender *sender, const struct way *way, int type,
-			int id, size_t len, size_t total)
+			struct sender *sender, const struct way *way, int id,
+			size_t len, size_t total)
 {
 	char *bytes = malloc(total);
 
 	*sender = (struct sender) {
 		.way = way,
 		.id = id,
-		.stream = type == SOCK_STREAM,
 		.len = len,
 		.total = total,
 		.buf = malloc(CHAIN * len),
@@ -253,7 +242,7 @@ static long send_next(struct sender *sender)
 static struct {
 	struct sender sender[SENDERS];
 	size_t received[SENDERS], left;
-	int fd, type;
+	int fd;
 } receiver;
 
 static void *sender_thread(void *arg)
@@ -268,9 +257,9 @@ static void *sender_thread(void *arg)
 				continue;
 			n = -ETIME;
 		}
-		if (n <= 0 || (!sender->stream && n % sender->len)) {
-			snprintf(sender->error, sizeof(sender->error),
-				 "after %zu bytes: %ld", sender->sent, n);
+		if (n <= 0 || (my_type != SOCK_STREAM && n % sender->len)) {
+			ksft_print_msg("sender %d after %zu bytes: %ld\n",
+				       sender->id, sender->sent, n);
 			break;
 		}
 		sender->sent += n;
@@ -278,35 +267,28 @@ static void *sender_thread(void *arg)
 	return NULL;
 }
 
-static void start(struct __test_metadata *_metadata, int type,
-		  const struct way *way)
+static void start(struct __test_metadata *_metadata, const struct way *way)
 {
-	bool stream = type == SOCK_STREAM;
+	bool stream = my_type == SOCK_STREAM;
 	size_t len = stream ? PIECE : SMALL;
 	size_t total = way->count * CHAIN * len / (stream ? 10 : 1);
 	struct sender *sender = receiver.sender;
-	struct link link = {};
 	struct iovec iov;
-	__u32 channel = 0;
-	int i;
+	int fd[2], i;
 
+	TH_LOG("%s", way->name);
 	memset(&receiver, 0, sizeof(receiver));
-	if (type == SOCK_DGRAM)
-		link.fd[1] = type_bound(_metadata, type, &channel);
-	else
-		link_make(_metadata, &link, type, BY_CONNECT);
-	receiver.fd = link.fd[1];
-	receiver.type = type;
+	my_connection(_metadata, fd);
+	receiver.fd = fd[1];
 	receiver.left = SENDERS * total;
-	set_int_opt(_metadata, receiver.fd, SO_RCVBUF, RCVBUF);
+	set_rcvbuf(_metadata, receiver.fd, RCVBUF);
 	set_timeout(_metadata, receiver.fd, SO_RCVTIMEO, WAIT_MS);
-
+	if (my_type == SOCK_DGRAM)
+		ASSERT_EQ(0, my_dissolve(fd[1]));
 	for (i = 0; i < SENDERS; i++, sender++) {
-		sender_init(_metadata, sender, way, type, i, len, total);
-		set_socket(_metadata, sender, type == SOCK_DGRAM ?
-			   type_socket(_metadata, type) : link.fd[0]);
-		if (type == SOCK_DGRAM)
-			ASSERT_EQ(0, my_connect(sender->fd, channel));
+		sender_init(_metadata, sender, way, i, len, total);
+		set_socket(_metadata, sender, my_type != SOCK_DGRAM ? fd[0] :
+			   my_client(_metadata, my_peer(_metadata, fd[0])));
 		if (way->op)
 			ASSERT_EQ(0, ring_open(&sender->ring));
 		iov = (struct iovec) { sender->buf, CHAIN * len };
@@ -315,19 +297,9 @@ static void start(struct __test_metadata *_metadata, int type,
 					     sender->ring.fd,
 					     IORING_REGISTER_BUFFERS, &iov, 1));
 	}
-	for (i = 0; i < SENDERS; i++)
-		ASSERT_EQ(0, pthread_create(&receiver.sender[i].thread, NULL,
-					    sender_thread,
-					    &receiver.sender[i]));
-}
-
-static void log_senders(struct __test_metadata *_metadata)
-{
-	int i;
-
-	for (i = 0; i < SENDERS; i++)
-		if (receiver.sender[i].error[0])
-			TH_LOG("sender %d: %s", i, receiver.sender[i].error);
+	while (sender-- > receiver.sender)
+		ASSERT_EQ(0, pthread_create(&sender->thread, NULL,
+					    sender_thread, sender));
 }
 
 /* @len bytes came: each is the next one of who sent it. A message is whole. */
@@ -336,8 +308,6 @@ static void check(struct __test_metadata *_metadata, const void *buf, long len)
 	const unsigned char *p = buf, *end = p + len;
 	size_t n, *pos;
 
-	if (len <= 0)
-		log_senders(_metadata);
 	ASSERT_LT(0, len);
 	for (; p < end; p += n) {
 		ASSERT_GT(SENDERS, *p >> 5);
@@ -346,7 +316,7 @@ static void check(struct __test_metadata *_metadata, const void *buf, long len)
 		ASSERT_LT(0U, n);
 		*pos += n;
 		/* On a stream another one's may follow. */
-		if (receiver.type != SOCK_STREAM) {
+		if (my_type != SOCK_STREAM) {
 			ASSERT_EQ(SMALL, len);
 			ASSERT_EQ(SMALL, n);
 		}
@@ -398,11 +368,10 @@ static void finish(struct __test_metadata *_metadata)
 	struct sender *sender = receiver.sender;
 	int i;
 
-	for (i = 0; i < SENDERS; i++)
+	for (i = 0; i < SENDERS; i++) {
 		ASSERT_EQ(0, pthread_join(sender[i].thread, NULL));
-	log_senders(_metadata);
-	for (i = 0; i < SENDERS; i++)
 		EXPECT_EQ(sender[i].total, sender[i].sent);
+	}
 	EXPECT_EQ(EAGAIN, try_recv(receiver.fd));
 }
 
@@ -411,8 +380,7 @@ TEST_F_TIMEOUT(type, exchange, SLOW)
 	int i;
 
 	for (i = SENDMMSG; i <= SPLICE; i++) {
-		TH_LOG("%s", ways[i].name);
-		start(_metadata, variant->type, &ways[i]);
+		start(_metadata, &ways[i]);
 		receive_all(_metadata);
 		finish(_metadata);
 	}
@@ -427,32 +395,31 @@ TEST_F_TIMEOUT(type, exchange_by_ring, SLOW)
 	ring_init(_metadata, &ring);
 	bufs_init(_metadata, &ring, &bufs, 1, 4, 2 * SMALL);
 	for (i = SEND; i < WAYS; i++) {
-		TH_LOG("%s", ways[i].name);
-		start(_metadata, variant->type, &ways[i]);
+		start(_metadata, &ways[i]);
 		receive_all(_metadata);
 		finish(_metadata);
-	}
-	for (i = SEND; i <= LINKED; i++) {
-		TH_LOG("%s to multishot", ways[i].name);
-		start(_metadata, variant->type, &ways[i]);
+		if (i > LINKED)
+			continue;
+		start(_metadata, &ways[i]);
 		receive_multishot(_metadata, &ring, &bufs);
 		finish(_metadata);
 	}
 }
 
-/* Everything that @link has for end 1: the bytes of sender 1 from @pos on, in
- * no empty and no too long message; before that, zeros if it was @filled.
+/*
+ * Receive all that is queued: the bytes of sender 1 from @pos on, in no empty
+ * and no too long message; before that, zeros if it was @filled.
  */
-static size_t take_bytes(struct __test_metadata *_metadata, struct link *link,
-			 size_t pos, bool filled)
+static size_t take_bytes(struct __test_metadata *_metadata, int fd, size_t pos,
+			 bool filled)
 {
 	static unsigned char buf[1 << 20];
 	size_t before = pos, skip;
 	ssize_t n;
 
-	while ((n = recv(link->fd[1], buf, sizeof(buf), MSG_DONTWAIT)) >= 0) {
+	while ((n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT)) >= 0) {
 		ASSERT_LT(0, n);
-		if (link->type != SOCK_STREAM)
+		if (my_type != SOCK_STREAM)
 			ASSERT_GE(MESSAGE_MAX, n);
 		for (skip = 0; filled && skip < (size_t)n && !buf[skip];)
 			skip++;
@@ -463,30 +430,16 @@ static size_t take_bytes(struct __test_metadata *_metadata, struct link *link,
 	return pos - before;
 }
 
-/* Memory is short: of each allocation in a call, let it fail. What the call did
+/*
+ * Memory is short: of each allocation in a call, let it fail. What the call did
  * not send is sent after that.
  */
-
-FIXTURE(fault)
-{
-	struct fault fault;
-};
-
-FIXTURE_SETUP(fault)
-{
-	fault_init(_metadata, &self->fault);
-}
-
-FIXTURE_TEARDOWN_PARENT(fault)
-{
-	fault_exit(&self->fault);
-}
 
 static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM };
 
 /* Let allocation @nth fail; false if there are not so many */
 static bool fail_nth(struct __test_metadata *_metadata, struct fault *fault,
-		     int nth, struct sender *sender, struct link *link)
+		     int nth, struct sender *sender, int fd)
 {
 	bool unused;
 	long n;
@@ -505,67 +458,56 @@ static bool fail_nth(struct __test_metadata *_metadata, struct fault *fault,
 			TH_LOG("allocation %d: %ld", nth, n);
 		n = 0;
 	}
-	EXPECT_EQ((size_t)n, take_bytes(_metadata, link, 0, false))
+	EXPECT_EQ((size_t)n, take_bytes(_metadata, fd, 0, false))
 		TH_LOG("allocation %d", nth);
 
 	/* The rest, with all the memory it needs */
 	for (sender->sent = n; left(sender); sender->sent += n) {
 		n = send_next(sender);
 		ASSERT_LT(0, n);
-		ASSERT_EQ((size_t)n, take_bytes(_metadata, link, sender->sent,
+		ASSERT_EQ((size_t)n, take_bytes(_metadata, fd, sender->sent,
 						false))
 			TH_LOG("after allocation %d", nth);
 	}
 	return !unused;
 }
 
-static int send_to_full(struct __test_metadata *_metadata, struct fault *fault,
-			int nth, struct sender *sender, struct link *link,
-			size_t *came, bool *unused)
+/*
+ * The same for a request that waits for room and is tried again. It can also be
+ * cancelled, when there is no thread for it: then the next one is sent.
+ */
+static bool fail_nth_full(struct __test_metadata *_metadata,
+			  struct fault *fault, int nth, struct sender *sender,
+			  int fd)
 {
 	struct io_uring_sqe sqe = make_sqe(IORING_OP_SEND, sender->fd,
 					   sender->buf, sender->len);
-	long end = now_ms() + WAIT_MS;
 	struct io_uring_cqe cqe = { .res = -ETIME };
-	bool done = false;
+	bool unused = false;
+	size_t came = 0;
+	int n;
 
 	sqe.msg_flags = MSG_NOSIGNAL | MSG_WAITALL;
-	*came = 0;
-	link_fill(_metadata, link, 0, 1000);
-	ring_push(&sender->ring, &sqe);
-	fault_arm(fault, nth);
-	ring_enter(&sender->ring, 1);
-	while (!done && now_ms() < end) {
-		*came += take_bytes(_metadata, link, *came, true);
-		done = completed(&sender->ring, &cqe);
-	}
-	*unused = fault_unused(fault);
-	*came += take_bytes(_metadata, link, *came, true);
-	return cqe.res;
-}
-
-/* Here, what waits and is tried again is short of memory. */
-static bool fail_nth_full(struct __test_metadata *_metadata,
-			  struct fault *fault, int nth, struct sender *sender,
-			  struct link *link)
-{
-	bool unused, retried;
-	size_t came;
-	int res;
-
 	fill_bytes(sender->buf, sender->len, 1, 0);
-	res = send_to_full(_metadata, fault, nth, sender, link, &came,
-			   &unused);
-	if (res < 0) {
-		/* Cancelled: there was no thread for it. */
-		EXPECT_TRUE(!unused && (res == -ENOMEM || res == -ENOBUFS ||
-					res == -ECANCELED))
-			TH_LOG("allocation %d: %d", nth, res);
-		EXPECT_EQ(0U, came);
-		res = send_to_full(_metadata, fault, 0, sender, link, &came,
-				   &retried);
+	for (n = nth; n >= 0; n = cqe.res < 0 && n ? 0 : -1) {
+		came = 0;
+		my_fill(_metadata, sender->fd, 1000);
+		ring_push(&sender->ring, &sqe);
+		fault_arm(fault, n);
+		ring_enter(&sender->ring, 1);
+		wait_until((came += take_bytes(_metadata, fd, came, true),
+			    completed(&sender->ring, &cqe)));
+		unused |= fault_unused(fault);
+		came += take_bytes(_metadata, fd, came, true);
+		if (cqe.res < 0) {
+			EXPECT_TRUE(!unused && (cqe.res == -ENOMEM ||
+						cqe.res == -ENOBUFS ||
+						cqe.res == -ECANCELED))
+				TH_LOG("allocation %d: %d", nth, cqe.res);
+			EXPECT_EQ(0U, came);
+		}
 	}
-	EXPECT_EQ((int)sender->len, res)
+	EXPECT_EQ((int)sender->len, cqe.res)
 		TH_LOG("allocation %d", nth);
 	EXPECT_EQ(sender->len, came);
 	return !unused;
@@ -575,25 +517,23 @@ static void walk(struct __test_metadata *_metadata, struct fault *fault,
 		 int way, size_t len, bool full, struct ring *ring)
 {
 	struct sender sender;
-	struct link link;
+	int fd[2], i, t;
 	bool failed;
-	size_t t;
-	int i;
 
 	for (t = 0; t < ARRAY_SIZE(types); t++) {
 		TH_LOG("%s, type %d, %zu bytes", ways[way].name, types[t], len);
-		sender_init(_metadata, &sender, &ways[way], types[t], 1, len,
+		my_type = types[t];
+		sender_init(_metadata, &sender, &ways[way], 1, len,
 			    CHAIN * len);
 		if (ring)
 			sender.ring = *ring;
 		for (i = 1, failed = true; i < MAX_NTH && failed; i++) {
-			link_make(_metadata, &link, types[t], BY_CONNECT);
-			set_socket(_metadata, &sender, link.fd[0]);
-			failed = full ? fail_nth_full(_metadata, fault, i,
-						      &sender, &link) :
-					fail_nth(_metadata, fault, i, &sender,
-						 &link);
-			link_destroy(&link);
+			my_connection(_metadata, fd);
+			set_socket(_metadata, &sender, fd[0]);
+			failed = (full ? fail_nth_full : fail_nth)
+				 (_metadata, fault, i, &sender, fd[1]);
+			close(fd[0]);
+			close(fd[1]);
 		}
 		EXPECT_FALSE(failed);
 		/* Some did fail. */
@@ -624,31 +564,31 @@ TEST_F_TIMEOUT(fault, send_by_ring, SLOW)
 	walk(_metadata, &self->fault, SEND, LARGE, true, &ring);
 }
 
-/* splice() takes from a pipe what is there, and it is cut to messages. A
+/*
+ * splice() takes from a pipe what is there, and it is cut to messages. A
  * stream's fragments are longer than pages: more than a message can take are in
  * a pipe of 16 buffers.
  */
 TEST_F(type, splice_from_stream)
 {
 	size_t sent = 0, came = 0, total = 8 * MESSAGE_MAX;
+	int stream[2], pipefd[2], fd[2];
 	long end = now_ms() + WAIT_MS;
 	char *buf = malloc(total);
-	int fd[2], pipefd[2];
-	struct link link;
 	ssize_t n;
 
 	ASSERT_NE(NULL, buf);
 	fill_bytes(buf, total, 1, 0);
-	ASSERT_EQ(0, socketpair(AF_MYPROTO, SOCK_STREAM, 0, fd));
+	ASSERT_EQ(0, socketpair(AF_MYPROTO, SOCK_STREAM, 0, stream));
 	ASSERT_EQ(0, pipe(pipefd));
 	/* To be taken whole */
-	set_int_opt(_metadata, fd[1], SO_RCVBUF, 1 << 20);
-	link_make(_metadata, &link, variant->type, BY_CONNECT);
-	set_nonblock(_metadata, link.fd[0]);
+	set_rcvbuf(_metadata, stream[1], 1 << 20);
+	my_connection(_metadata, fd);
+	set_nonblock(_metadata, fd[0]);
 
 	while (came < total && now_ms() < end) {
 		while (sent < total) {
-			n = send(fd[0], buf + sent,
+			n = send(stream[0], buf + sent,
 				 MESSAGE_MAX - sent % MESSAGE_MAX,
 				 MSG_DONTWAIT);
 			if (n < 0)
@@ -656,14 +596,14 @@ TEST_F(type, splice_from_stream)
 			sent += n;
 		}
 		/* A call takes no more than would be in 16 pages. */
-		while (splice(fd[1], NULL, pipefd[1], NULL, 1 << 20,
+		while (splice(stream[1], NULL, pipefd[1], NULL, 1 << 20,
 			      SPLICE_F_NONBLOCK) > 0)
 			;
 		ASSERT_EQ(EAGAIN, errno);
-		n = splice(pipefd[0], NULL, link.fd[0], NULL, 1 << 20,
+		n = splice(pipefd[0], NULL, fd[0], NULL, 1 << 20,
 			   SPLICE_F_NONBLOCK);
 		ASSERT_EQ(n < 0 ? EAGAIN : 0, err_of(n));
-		came += take_bytes(_metadata, &link, came, false);
+		came += take_bytes(_metadata, fd[1], came, false);
 	}
 	EXPECT_EQ(total, came);
 }
@@ -674,48 +614,48 @@ TEST_F(type, splice_and_sendfile_to_small_buffers)
 	static const int opts[] = { SO_SNDBUF, SO_RCVBUF };
 	long limit = now_ms() + WAIT_MS;
 	struct sender sender;
-	struct link link;
-	size_t came;
-	int i, j;
+	int fd[2], i;
 
 	for (i = 0; i < 4; i++) {
 		sender_init(_metadata, &sender,
-			    &ways[i / 2 ? SPLICE : SENDFILE], variant->type, 1,
-			    LARGE, LARGE);
+			    &ways[i / 2 ? SPLICE : SENDFILE], 1, LARGE, LARGE);
 		fill_bytes(sender.buf, LARGE, 1, 0);
-		link_make(_metadata, &link, variant->type, BY_CONNECT);
-		j = i % 2;
-		set_int_opt(_metadata, link.fd[j], opts[j], RCVBUF);
-		set_socket(_metadata, &sender, link.fd[0]);
-		for (came = 0; left(&sender) && now_ms() < limit;
-		     sender.sent = came) {
+		my_connection(_metadata, fd);
+		set_int_opt(_metadata, fd[i % 2], opts[i % 2], RCVBUF);
+		set_socket(_metadata, &sender, fd[0]);
+		while (left(&sender) && now_ms() < limit) {
 			if (sender.way->send(&sender) < 0)
 				ASSERT_EQ(EAGAIN, errno);
-			came += take_bytes(_metadata, &link, came, false);
+			sender.sent += take_bytes(_metadata, fd[1], sender.sent,
+						  false);
 		}
-		EXPECT_EQ(LARGE, came)
-			TH_LOG("%s, option %d", sender.way->name, opts[j]);
-		link_destroy(&link);
+		EXPECT_EQ(LARGE, sender.sent)
+			TH_LOG("%s, option %d", sender.way->name, opts[i % 2]);
 	}
 }
 
-/* There is no queue of errors: MSG_ERRQUEUE finds nothing, waits for nothing,
+/*
+ * There is no queue of errors: MSG_ERRQUEUE finds nothing, waits for nothing,
  * and leaves data alone.
  */
 static void expect_no_errors(struct __test_metadata *_metadata, int fd)
 {
-	static const int flags[] = { MSG_DONTWAIT, 0, MSG_PEEK, MSG_WAITALL,
-				     MSG_TRUNC };
+	static const int flags[] = {
+		MSG_DONTWAIT, 0, MSG_PEEK, MSG_WAITALL, MSG_TRUNC,
+	};
 	char buf[16], control[256];
 	struct iovec iov = { buf, sizeof(buf) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	size_t i;
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	int i;
 
 	for (i = 0; i < ARRAY_SIZE(flags); i++) {
 		ASSERT_EQ(EAGAIN, err_of(recv(fd, buf, sizeof(buf),
 					      flags[i] | MSG_ERRQUEUE)));
-		msg.msg_control = control;
-		msg.msg_controllen = sizeof(control);
 		ASSERT_EQ(EAGAIN, err_of(recvmsg(fd, &msg, flags[i] |
 							   MSG_ERRQUEUE)));
 	}
@@ -724,91 +664,29 @@ static void expect_no_errors(struct __test_metadata *_metadata, int fd)
 TEST_F(type, errqueue)
 {
 	bool dgram = variant->type == SOCK_DGRAM;
-	struct link link;
+	int fd[2];
 
-	link_make(_metadata, &link, variant->type, BY_CONNECT);
-	expect_no_errors(_metadata, link.fd[1]);
-	link_expect_send(_metadata, &link, 0, "abc");
-	expect_no_errors(_metadata, link.fd[1]);
-	expect_recv(_metadata, link.fd[1], "abc");
-	EXPECT_EQ(EAGAIN, try_recv(link.fd[1]));
+	my_connection(_metadata, fd);
+	expect_no_errors(_metadata, fd[1]);
+	expect_send(_metadata, fd[0], "abc");
+	expect_no_errors(_metadata, fd[1]);
+	expect_recv(_metadata, fd[1], "abc");
+	EXPECT_EQ(EAGAIN, try_recv(fd[1]));
 
 	/* Nor is what comes at the end: the peer resets a connection, of which
 	 * it has not read all.
 	 */
-	link_expect_send(_metadata, &link, 0, "abc");
-	link_expect_send(_metadata, &link, 1, "def");
+	expect_send(_metadata, fd[0], "abc");
+	expect_send(_metadata, fd[1], "def");
 	if (dgram)
-		ASSERT_EQ(0, shutdown(link.fd[1], SHUT_RD));
-	link_close(&link, 0);
-	expect_no_errors(_metadata, link.fd[1]);
-	expect_recv(_metadata, link.fd[1], "abc");
-	expect_no_errors(_metadata, link.fd[1]);
-	EXPECT_EQ(dgram ? 0 : ECONNRESET, try_recv(link.fd[1]));
-	expect_no_errors(_metadata, link.fd[1]);
-	expect_eof(_metadata, link.fd[1]);
+		ASSERT_EQ(0, shutdown(fd[1], SHUT_RD));
+	close(fd[0]);
+	expect_no_errors(_metadata, fd[1]);
+	expect_recv(_metadata, fd[1], "abc");
+	expect_no_errors(_metadata, fd[1]);
+	EXPECT_EQ(dgram ? 0 : ECONNRESET, try_recv(fd[1]));
+	expect_no_errors(_metadata, fd[1]);
+	expect_eof(_metadata, fd[1]);
 }
 
-/* recv() of no bytes from a stream waits for data like any other, and leaves
- * it.
- */
-static void expect_zero(struct __test_metadata *_metadata, int fd, int err,
-			int flags)
-{
-	struct msghdr msg = {};
-
-	EXPECT_EQ(err, err_of(recv(fd, NULL, 0, flags)));
-	EXPECT_EQ(err, err_of(recv(fd, NULL, 0, flags | MSG_PEEK)));
-	EXPECT_EQ(err, err_of(recv(fd, NULL, 0, flags | MSG_WAITALL)));
-	EXPECT_EQ(err, err_of(recvmsg(fd, &msg, flags)));
-}
-
-/* Another process in such a call: it ends with 0 when that returns 0. */
-static pid_t zero_reader(struct __test_metadata *_metadata, int fd)
-{
-	pid_t pid = my_fork(_metadata);
-
-	if (!pid)
-		_exit(recv(fd, NULL, 0, 0) ? 1 : 0);
-	EXPECT_TRUE(wait_asleep(pid));
-	return pid;
-}
-
-TEST(recv_of_no_bytes)
-{
-	struct link link;
-	pid_t pid;
-	int fd, i;
-
-	for (i = 0; i < 2; i++) {
-		link_make(_metadata, &link, SOCK_STREAM, BY_CONNECT);
-		fd = link.fd[1];
-		expect_zero(_metadata, fd, EAGAIN, MSG_DONTWAIT);
-		pid = zero_reader(_metadata, fd);
-		link_expect_send(_metadata, &link, 0, "abc");
-		EXPECT_EQ(0, my_wait(pid));
-		expect_zero(_metadata, fd, 0, MSG_DONTWAIT);
-		expect_zero(_metadata, fd, 0, 0);
-
-		/* The end, with data before it or not */
-		if (i) {
-			link_close(&link, 0);
-			expect_zero(_metadata, fd, 0, MSG_DONTWAIT);
-			expect_recv(_metadata, fd, "abc");
-		} else {
-			expect_recv(_metadata, fd, "abc");
-			pid = zero_reader(_metadata, fd);
-			ASSERT_EQ(0, shutdown(link.fd[0], SHUT_WR));
-			EXPECT_EQ(0, my_wait(pid));
-			expect_eof(_metadata, fd);
-		}
-		expect_zero(_metadata, fd, 0, MSG_DONTWAIT);
-		expect_zero(_metadata, fd, 0, 0);
-	}
-}
-
-int main(int argc, char **argv)
-{
-	fault_mount();
-	return my_test_main(argc, argv);
-}
+TEST_HARNESS_MAIN

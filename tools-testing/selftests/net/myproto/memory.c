@@ -7,8 +7,6 @@
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 
-#include <linux/filter.h>
-
 #include "any.h"
 #include "cmsg.h"
 #include "fault.h"
@@ -18,7 +16,44 @@
 
 static char large[LARGE];
 
+static const int types[] = { SOCK_DGRAM, SOCK_STREAM, SOCK_SEQPACKET };
+
 /* Data is taken while there is room, and not after that. */
+static void bounded(struct __test_metadata *_metadata, struct link *link,
+		    size_t chunk)
+{
+	__u32 rcvbuf = get_int_opt(_metadata, link->fd[1], SO_RCVBUF);
+	__u32 charge, full;
+	size_t count, total;
+
+	link_send(link, 0, large, chunk, MSG_DONTWAIT);
+	charge = mem_charged(_metadata, link->fd[1]);
+	EXPECT_LE(chunk, charge);
+	my_drain(_metadata, link->fd[1]);
+	EXPECT_EQ(0U, mem_charged(_metadata, link->fd[1]));
+
+	count = link_fill(_metadata, link, 0, chunk);
+	full = mem_charged(_metadata, link->fd[1]);
+	/* There is room in the other direction. */
+	link_expect_send(_metadata, link, 1, "abc");
+	expect_recv(_metadata, link->fd[0], "abc");
+	EXPECT_EQ(0U, mem_charged(_metadata, link->fd[0]));
+	total = my_drain(_metadata, link->fd[1]);
+	EXPECT_EQ(0U, mem_charged(_metadata, link->fd[1]));
+	EXPECT_LE(rcvbuf, full);
+	if (link->type == SOCK_STREAM) {
+		/* It takes pieces of up to 64 KiB. */
+		EXPECT_GE(rcvbuf + 65536, full);
+		EXPECT_LE(rcvbuf / 4, total);
+		EXPECT_GE(2 * rcvbuf + 65536, total);
+	} else {
+		/* All are alike. */
+		EXPECT_EQ(count * chunk, total);
+		EXPECT_EQ(count * charge, full);
+		EXPECT_EQ((rcvbuf + charge - 1) / charge, count);
+	}
+}
+
 TEST_F(any, bounded_by_rcvbuf)
 {
 	static const struct {
@@ -26,73 +61,43 @@ TEST_F(any, bounded_by_rcvbuf)
 		int rcvbuf;
 	} cases[] = {
 		{ 3000, 0 }, /* the default */
+		{ 60000, 0 },
 		{ 1, RCVBUF },
 		{ 300, RCVBUF },
+		{ 64, 1 },
 		{ 1000, 1 },
 		{ 5000, RCVBUF },
 		{ 40000, 100000 },
-	};
-	struct link *link = &self->link;
-	__u32 charge, full, rcvbuf;
-	size_t count, i;
+	}, *c;
 
-	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		if (cases[i].rcvbuf)
-			set_int_opt(_metadata, link->fd[1], SO_RCVBUF,
-				    cases[i].rcvbuf);
-		rcvbuf = get_int_opt(_metadata, link->fd[1], SO_RCVBUF);
-		link_send(link, 0, large, cases[i].chunk, MSG_DONTWAIT);
-		charge = mem_charged(_metadata, link->fd[1]);
-		EXPECT_LE(cases[i].chunk, charge);
-		link_drain(_metadata, link, 1);
-		EXPECT_EQ(0U, mem_charged(_metadata, link->fd[1]));
-
-		count = link_fill(_metadata, link, 0, cases[i].chunk);
-		full = mem_charged(_metadata, link->fd[1]);
-		EXPECT_LE(rcvbuf, full)
-			TH_LOG("sends of %zu", cases[i].chunk);
-		if (variant->type == SOCK_STREAM) {
-			/* It takes pieces of up to 64 KiB. */
-			EXPECT_GE(rcvbuf + 65536, full)
-				TH_LOG("sends of %zu", cases[i].chunk);
-		} else {
-			/* All are alike. */
-			EXPECT_EQ(count * charge, full);
-			EXPECT_EQ((rcvbuf + charge - 1) / charge, count)
-				TH_LOG("sends of %zu", cases[i].chunk);
-		}
-		link_drain(_metadata, link, 1);
-		EXPECT_EQ(0U, mem_charged(_metadata, link->fd[1]));
+	for (c = cases; c < cases + ARRAY_SIZE(cases); c++) {
+		TH_LOG("sends of %zu", c->chunk);
+		if (c->rcvbuf)
+			set_int_opt(_metadata, self->link.fd[1], SO_RCVBUF,
+				    c->rcvbuf);
+		bounded(_metadata, &self->link, c->chunk);
 	}
 }
 
-/* In KiB */
-static long slab(void)
+static long slab_kib(void)
 {
-	static char text[1 << 14];
-	int fd = open("/proc/meminfo", O_RDONLY);
-	long kib = -1;
-
-	if (read(fd, text, sizeof(text) - 1) > 0)
-		sscanf(strstr(text, "SUnreclaim:"), "SUnreclaim: %ld", &kib);
-	close(fd);
-	return kib;
+	return proc_number("/proc/meminfo", "SUnreclaim:");
 }
 
-/* A sender whose pages are not there, one after the other, does not take more
+/*
+ * A sender whose pages are not there, one after the other, does not take more
  * memory than what is charged. What is freed KASAN keeps for a while.
  */
 TEST_F(any, absent_pages)
 {
 	size_t page = getpagesize(), i, most = 45000;
+	char *map = mmap(NULL, most * page, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	long before;
-	char *map;
 
-	set_int_opt(_metadata, self->link.fd[1], SO_RCVBUF, RCVBUF);
-	map = mmap(NULL, most * page, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, map);
-	before = slab();
+	set_int_opt(_metadata, self->link.fd[1], SO_RCVBUF, RCVBUF);
+	before = slab_kib();
 	ASSERT_LE(0, before);
 	for (i = 0; i < most; i++)
 		/* One that is there lets it expect more. */
@@ -101,7 +106,7 @@ TEST_F(any, absent_pages)
 			      MSG_DONTWAIT) != 1)
 			break;
 	EXPECT_GT(most, i);
-	EXPECT_GT(before + 64 * 1024, slab());
+	EXPECT_GT(before + 64 * 1024, slab_kib());
 }
 
 TEST_F(any, what_is_charged)
@@ -159,9 +164,8 @@ TEST_F(any, what_is_charged)
 /* All senders share the room that there is at the receiver. */
 TEST(many_senders_one_receiver)
 {
-	__u32 channel, charge = 0, full;
-	int fd, rcvbuf, sender, i, n;
-	char buf[1000] = "";
+	__u32 channel, charge = 0, full, rcvbuf;
+	int fd, sender, i, n;
 
 	fd = type_bound(_metadata, SOCK_DGRAM, &channel);
 	rcvbuf = get_int_opt(_metadata, fd, SO_RCVBUF);
@@ -170,21 +174,25 @@ TEST(many_senders_one_receiver)
 		if (i % 2)
 			ASSERT_EQ(0, my_connect(sender, channel));
 		for (n = 0; n < 10; n++)
-			if (my_sendto(sender, channel, buf, sizeof(buf),
+			if (my_sendto(sender, channel, large, 1000,
 				      MSG_DONTWAIT) < 0)
 				break;
-		if (!charge)
-			charge = mem_charged(_metadata, fd) / n;
+		charge = charge ?: mem_charged(_metadata, fd) / n;
 	}
 	full = mem_charged(_metadata, fd);
-	EXPECT_LE((__u32)rcvbuf, full);
+	EXPECT_LE(rcvbuf, full);
 	EXPECT_GE(rcvbuf + charge, full);
 }
 
+/*
+ * Sockets go, with what they were sent. Nor is one kept by others that have
+ * associated with it, or never been accepted.
+ */
 TEST_F(any, sockets_go)
 {
+	int target, fd[5], i, dgram = variant->type == SOCK_DGRAM;
 	struct link link;
-	int i;
+	__u32 channel;
 
 	for (i = 0; i < 30; i++) {
 		link_make(_metadata, &link, variant->type, variant->made);
@@ -192,76 +200,27 @@ TEST_F(any, sockets_go)
 		link_expect_send(_metadata, &link, 1, "unread");
 		link_destroy(&link);
 	}
+
+	target = type_bound(_metadata, variant->type, &channel);
+	ASSERT_EQ(dgram ? EOPNOTSUPP : 0, err_of(listen(target, 5)));
+	for (i = 0; i < 5; i++) {
+		fd[i] = type_socket(_metadata, variant->type);
+		ASSERT_EQ(0, my_connect(fd[i], channel));
+		expect_send(_metadata, fd[i], "unread");
+		if (dgram && i % 2)
+			ASSERT_EQ(0, my_dissolve(fd[i]));
+	}
+	close(target);
+	for (i = 0; i < 5; i++)
+		close(fd[i]);
 	/* Those of the fixture */
 	EXPECT_EQ(2, sockets_settle_at(2));
-}
-
-/* Nor is a socket kept by others that have associated with it, or never been
- * accepted.
- */
-TEST(targets_go)
-{
-	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM };
-	int target, fd[5], i, j;
-	__u32 channel;
-
-	for (i = 0; i < 3; i++) {
-		target = type_bound(_metadata, types[i], &channel);
-		if (types[i] != SOCK_DGRAM)
-			ASSERT_EQ(0, listen(target, 5));
-		for (j = 0; j < 5; j++) {
-			fd[j] = type_socket(_metadata, types[i]);
-			ASSERT_EQ(0, my_connect(fd[j], channel));
-			expect_send(_metadata, fd[j], "unread");
-			if (types[i] == SOCK_DGRAM && j % 2)
-				ASSERT_EQ(0, my_dissolve(fd[j]));
-		}
-		close(target);
-		for (j = 0; j < 5; j++)
-			close(fd[j]);
-		EXPECT_EQ(0, sockets_settle_at(0));
-	}
 }
 
 /*
  * Failing allocations: each call is made again and again, and the first, the
  * second, the third ... allocation in it fails, until there are no more.
  */
-
-FIXTURE(fault)
-{
-	struct fault fault;
-};
-
-FIXTURE_VARIANT(fault)
-{
-	int type;
-};
-
-FIXTURE_VARIANT_ADD(fault, stream)
-{
-	.type = SOCK_STREAM,
-};
-
-FIXTURE_VARIANT_ADD(fault, seqpacket)
-{
-	.type = SOCK_SEQPACKET,
-};
-
-FIXTURE_VARIANT_ADD(fault, dgram)
-{
-	.type = SOCK_DGRAM,
-};
-
-FIXTURE_SETUP(fault)
-{
-	fault_init(_metadata, &self->fault);
-}
-
-FIXTURE_TEARDOWN_PARENT(fault)
-{
-	fault_exit(&self->fault);
-}
 
 /* What the calls have to do with */
 struct round {
@@ -309,27 +268,14 @@ static void round_end(struct __test_metadata *_metadata, struct round *round)
 	close(round->file);
 }
 
-static long call_socket(struct round *round)
-{
-	return round->new[0] = socket(AF_MYPROTO, round->link.type, 0);
-}
+enum step {
+	NOTHING, SOCKET, SOCKETPAIR, BIND, LISTEN, TARGET, CONNECT, CONNECTED,
+	ACCEPT, SEND, SENDTO, SEND_CREDS, SENDFILE, PIPE, SPLICE_TO,
+	SPLICE_FROM, OPTIONS, RECV, PEEK, FILTER,
+};
 
-static long call_socketpair(struct round *round)
-{
-	return socketpair(AF_MYPROTO, round->link.type, 0, round->new);
-}
-
-static long call_bind(struct round *round)
-{
-	return my_bind(round->fd, round->arg);
-}
-
-static long call_listen(struct round *round)
-{
-	return listen(round->fd, 5);
-}
-
-static long start_target(struct round *round)
+/* A socket that others can connect to */
+static long target(struct round *round)
 {
 	struct sockaddr_my addr;
 	socklen_t len = sizeof(addr);
@@ -339,125 +285,96 @@ static long start_target(struct round *round)
 	    getsockname(round->new[1], (struct sockaddr *)&addr, &len))
 		return -1;
 	round->channel = addr.smy_channel;
-	if (round->link.type == SOCK_DGRAM)
-		return 0;
-	return listen(round->new[1], 5);
+	return round->link.type == SOCK_DGRAM ? 0 : listen(round->new[1], 5);
 }
 
-static long call_connect(struct round *round)
+/* Make a call; negative if it fails */
+static long take(struct round *round, enum step step)
 {
-	return my_connect(round->fd, round->channel);
-}
-
-static long start_connected(struct round *round)
-{
-	if (start_target(round) || call_connect(round))
-		return -1;
-	return send(round->fd, "unread", 6, 0);
-}
-
-static long call_accept(struct round *round)
-{
+	struct ucred cred = { getpid(), getuid(), getgid() };
+	int type = round->link.type, *fd = round->link.fd;
 	struct sockaddr_my addr;
 	socklen_t len = sizeof(addr);
 
-	round->new[0] = accept(round->new[1], (struct sockaddr *)&addr, &len);
-	return round->new[0];
-}
-
-static long call_send(struct round *round)
-{
-	return send(round->link.fd[0], large, round->arg, MSG_DONTWAIT);
-}
-
-static long call_sendto(struct round *round)
-{
-	return my_sendto(round->fd, round->channel, "abc", 3, MSG_DONTWAIT);
-}
-
-static long call_send_creds(struct round *round)
-{
-	struct ucred cred = { getpid(), getuid(), getgid() };
-
-	return send_cmsg(&round->link, "abc", SOL_SOCKET, SCM_CREDENTIALS,
-			 &cred, sizeof(cred));
-}
-
-static long call_sendfile(struct round *round)
-{
-	return sendfile(round->link.fd[0], round->file, NULL, 20000);
-}
-
-static long start_pipe(struct round *round)
-{
-	return write(round->pipe[1], large, 10000);
-}
-
-static long call_splice_in(struct round *round)
-{
-	return splice(round->pipe[0], NULL, round->link.fd[0], NULL, 10000, 0);
-}
-
-static long call_splice_out(struct round *round)
-{
-	return splice(round->link.fd[1], NULL, round->pipe[1], NULL, 10000, 0);
-}
-
-static long start_options(struct round *round)
-{
-	if (int_opt_err(round->link.fd[1], SOL_SOCKET, SO_PASSCRED, 1) ||
-	    int_opt_err(round->link.fd[1], SOL_SOCKET, SO_TIMESTAMP, 1))
-		return -1;
-	return call_send(round);
-}
-
-static long call_recv(struct round *round)
-{
-	return recv_got(round->link.fd[1], &round->got, 256, 0);
-}
-
-static long call_peek(struct round *round)
-{
-	return recv(round->link.fd[1], large, LARGE, MSG_DONTWAIT | MSG_PEEK);
-}
-
-static long call_filter(struct round *round)
-{
-	struct sock_filter code = BPF_STMT(BPF_RET | BPF_K, 0xffffffff);
-	struct sock_fprog prog = { .len = 1, .filter = &code };
-
-	return setsockopt(round->link.fd[1], SOL_SOCKET, SO_ATTACH_FILTER,
-			  &prog, sizeof(prog));
+	switch (step) {
+	case NOTHING:
+		return 0;
+	case SOCKET:
+		return round->new[0] = socket(AF_MYPROTO, type, 0);
+	case SOCKETPAIR:
+		return socketpair(AF_MYPROTO, type, 0, round->new);
+	case BIND:
+		return my_bind(round->fd, round->arg);
+	case LISTEN:
+		return listen(round->fd, 5);
+	case TARGET:
+		return target(round);
+	case CONNECT:
+		return my_connect(round->fd, round->channel);
+	case CONNECTED:
+		return target(round) ?: take(round, CONNECT) ?:
+		       send(round->fd, "unread", 6, 0);
+	case ACCEPT:
+		return round->new[0] = accept(round->new[1], (void *)&addr,
+					      &len);
+	case SEND:
+		return send(fd[0], large, round->arg, MSG_DONTWAIT);
+	case SENDTO:
+		return my_sendto(round->fd, round->channel, "abc", 3,
+				 MSG_DONTWAIT);
+	case SEND_CREDS:
+		return send_cmsg(&round->link, "abc", SOL_SOCKET,
+				 SCM_CREDENTIALS, &cred, sizeof(cred));
+	case SENDFILE:
+		return sendfile(fd[0], round->file, NULL, 20000);
+	case PIPE:
+		return write(round->pipe[1], large, 10000);
+	case SPLICE_TO:
+		return splice(round->pipe[0], NULL, fd[0], NULL, 10000, 0);
+	case SPLICE_FROM:
+		return splice(fd[1], NULL, round->pipe[1], NULL, 10000, 0);
+	case OPTIONS:
+		return -int_opt_err(fd[1], SOL_SOCKET, SO_PASSCRED, 1) ?:
+		       -int_opt_err(fd[1], SOL_SOCKET, SO_TIMESTAMP, 1) ?:
+		       take(round, SEND);
+	case RECV:
+		return recv_got(fd[1], &round->got, 256, 0);
+	case PEEK:
+		return recv(fd[1], large, LARGE, MSG_DONTWAIT | MSG_PEEK);
+	case FILTER:
+		return -my_filter(fd[1], 0xffffffff);
+	}
+	return -1;
 }
 
 enum { ANY_TYPE, NO_DGRAM, ONLY_DGRAM };
 
 static const struct walk {
 	const char *name;
-	long (*start)(struct round *round);	/* to prepare it, or NULL */
-	long (*call)(struct round *round);
+	enum step start;	/* to prepare it */
+	enum step call;
 	__u32 arg;
 	int types;
 } walks[] = {
-	{ "socket", NULL, call_socket, 0, ANY_TYPE },
-	{ "socketpair", NULL, call_socketpair, 0, ANY_TYPE },
-	{ "bind", NULL, call_bind, MYPROTO_CHANNEL_ANY, ANY_TYPE },
-	{ "bind, fixed", NULL, call_bind, 54321, ANY_TYPE },
-	{ "listen", call_bind, call_listen, MYPROTO_CHANNEL_ANY, NO_DGRAM },
-	{ "connect", start_target, call_connect, 0, ANY_TYPE },
-	{ "accept", start_connected, call_accept, 0, NO_DGRAM },
-	{ "send", NULL, call_send, 3, ANY_TYPE },
-	{ "send, second", call_send, call_send, 3, ANY_TYPE },
-	{ "send, large", NULL, call_send, LARGE, ANY_TYPE },
-	{ "sendto", start_target, call_sendto, 0, ONLY_DGRAM },
-	{ "sendfile", NULL, call_sendfile, 0, ANY_TYPE },
-	{ "splice to it", start_pipe, call_splice_in, 0, ANY_TYPE },
-	{ "splice from it", call_send, call_splice_out, 20000, ANY_TYPE },
-	{ "recv", start_options, call_recv, 20000, ANY_TYPE },
-	{ "peek", call_send, call_peek, 3, ANY_TYPE },
-	{ "peek, large", call_send, call_peek, 20000, ANY_TYPE },
-	{ "filter", NULL, call_filter, 0, ANY_TYPE },
-	{ "filter, later", call_send, call_filter, 3, ANY_TYPE },
+	{ "socket", NOTHING, SOCKET, 0, ANY_TYPE },
+	{ "socketpair", NOTHING, SOCKETPAIR, 0, ANY_TYPE },
+	{ "bind", NOTHING, BIND, MYPROTO_CHANNEL_ANY, ANY_TYPE },
+	{ "bind, fixed", NOTHING, BIND, 54321, ANY_TYPE },
+	{ "listen", BIND, LISTEN, MYPROTO_CHANNEL_ANY, NO_DGRAM },
+	{ "connect", TARGET, CONNECT, 0, ANY_TYPE },
+	{ "accept", CONNECTED, ACCEPT, 0, NO_DGRAM },
+	{ "send", NOTHING, SEND, 3, ANY_TYPE },
+	{ "send, second", SEND, SEND, 3, ANY_TYPE },
+	{ "send, large", NOTHING, SEND, LARGE, ANY_TYPE },
+	{ "sendto", TARGET, SENDTO, 0, ONLY_DGRAM },
+	{ "sendfile", NOTHING, SENDFILE, 0, ANY_TYPE },
+	{ "splice to it", PIPE, SPLICE_TO, 0, ANY_TYPE },
+	{ "splice from it", SEND, SPLICE_FROM, 20000, ANY_TYPE },
+	{ "recv", OPTIONS, RECV, 20000, ANY_TYPE },
+	{ "peek", SEND, PEEK, 3, ANY_TYPE },
+	{ "peek, large", SEND, PEEK, 20000, ANY_TYPE },
+	{ "filter", NOTHING, FILTER, 0, ANY_TYPE },
+	{ "filter, later", SEND, FILTER, 3, ANY_TYPE },
 };
 
 /* ENFILE is what the socket layer says when it has no inode. */
@@ -475,11 +392,10 @@ static void take_walk(struct __test_metadata *_metadata, struct fault *fault,
 
 	for (n = 1; n < 300 && !unused; n++) {
 		round_start(_metadata, &round, type, walk->arg);
-		if (walk->start)
-			ASSERT_LE(0, walk->start(&round))
-				TH_LOG("%s", walk->name);
+		ASSERT_LE(0, take(&round, walk->start))
+			TH_LOG("%s", walk->name);
 		fault_arm(fault, n);
-		err = err_of(walk->call(&round));
+		err = err_of(take(&round, walk->call));
 		unused = fault_unused(fault);
 		/* Without a fault there is no reason to fail. */
 		EXPECT_TRUE(!err || (!unused && may_fail(err)))
@@ -492,30 +408,30 @@ static void take_walk(struct __test_metadata *_metadata, struct fault *fault,
 	TH_LOG("%s: %d allocations", walk->name, n - 2);
 }
 
-TEST_F(fault, walk)
+TEST_F_TIMEOUT(fault, walk, 120)
 {
-	size_t i;
+	int i, j;
 
-	for (i = 0; i < ARRAY_SIZE(walks); i++)
-		if (walks[i].types != (variant->type == SOCK_DGRAM ?
-				       NO_DGRAM : ONLY_DGRAM))
-			take_walk(_metadata, &self->fault, variant->type,
-				  &walks[i]);
+	for (i = 0; i < ARRAY_SIZE(types); i++)
+		for (j = 0; j < ARRAY_SIZE(walks); j++)
+			if (walks[j].types != (types[i] == SOCK_DGRAM ?
+					       NO_DGRAM : ONLY_DGRAM))
+				take_walk(_metadata, &self->fault, types[i],
+					  &walks[j]);
 }
 
-/* In a process of its own: once in each, pidfs allocates for it, and that may
- * be for the first credentials of a DGRAM socket.
+/*
+ * In a process of its own: once in each, pidfs allocates for it, and that may
+ * be for the first credentials of a DGRAM socket, which is the first type.
  */
 TEST_F(fault, credentials)
 {
-	static const struct walk walk = { "credentials", NULL, call_send_creds,
+	static const struct walk walk = { "credentials", NOTHING, SEND_CREDS,
 					  0, ANY_TYPE };
+	int i;
 
-	take_walk(_metadata, &self->fault, variant->type, &walk);
+	for (i = 0; i < ARRAY_SIZE(types); i++)
+		take_walk(_metadata, &self->fault, types[i], &walk);
 }
 
-int main(int argc, char **argv)
-{
-	fault_mount();
-	return my_test_main(argc, argv);
-}
+TEST_HARNESS_MAIN

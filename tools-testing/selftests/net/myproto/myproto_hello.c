@@ -7,11 +7,9 @@
  */
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,21 +20,20 @@
 #define CHANNEL		123
 #define MESSAGE_MAX	1000
 
-static const char *me;
+#define say(format, ...) printf("%s: " format "\n", me, ##__VA_ARGS__)
 
-static void say(const char *format, ...)
+static const char *me = "server";
+
+static struct sockaddr_my addr = {
+	.smy_family = AF_MYPROTO,
+	.smy_channel = CHANNEL,
+};
+
+/* What a call returned, unless it failed */
+static int check(const char *what, int ret)
 {
-	va_list args;
-
-	va_start(args, format);
-	printf("%s: ", me);
-	vprintf(format, args);
-	putchar('\n');
-	va_end(args);
-}
-
-static void die(const char *what)
-{
+	if (ret >= 0)
+		return ret;
 	fprintf(stderr, "%s: %s: %s\n", me, what, strerror(errno));
 	if (errno == EAFNOSUPPORT)
 		fprintf(stderr, "Is the module there? Try: modprobe myproto\n");
@@ -48,144 +45,75 @@ static void die(const char *what)
 	exit(EXIT_FAILURE);
 }
 
-static struct sockaddr_my address(unsigned int channel)
-{
-	struct sockaddr_my addr = {
-		.smy_family = AF_MYPROTO,
-		.smy_channel = channel,
-	};
-
-	return addr;
-}
-
 /* Read until the other side has shut down its direction. */
 static void read_all(int fd, char *buf, size_t size)
 {
-	size_t total = 0;
-	ssize_t n;
-
-	while (total < size - 1) {
-		n = read(fd, buf + total, size - 1 - total);
-		if (n < 0)
-			die("read");
-		if (!n)
-			break;
-		total += n;
-	}
-	buf[total] = '\0';
+	buf[check("read", recv(fd, buf, size - 1, MSG_WAITALL))] = '\0';
+	say("read \"%s\"", buf);
 }
 
 static void write_all(int fd, const char *text)
 {
-	size_t len = strlen(text);
-	ssize_t n;
-
-	for (; len; len -= n, text += n) {
-		n = write(fd, text, len);
-		if (n < 0)
-			die("write");
-	}
-	if (shutdown(fd, SHUT_WR))
-		die("shutdown");
+	check("write", write(fd, text, strlen(text)));
+	check("shutdown", shutdown(fd, SHUT_WR));
 }
 
-/* @ready is told when clients may connect. */
-static void server(int ready)
+static void server(int listener)
 {
-	struct sockaddr_my addr = address(CHANNEL);
-	char answer[MESSAGE_MAX + 64], buf[MESSAGE_MAX];
+	char buf[MESSAGE_MAX], answer[MESSAGE_MAX + 64];
 	socklen_t len = sizeof(addr);
-	int listener, fd;
+	int fd;
 
-	say("socket");
-	listener = socket(AF_MYPROTO, SOCK_STREAM, 0);
-	if (listener < 0)
-		die("socket");
-
-	say("bind to channel %u", addr.smy_channel);
-	if (bind(listener, (struct sockaddr *)&addr, sizeof(addr)))
-		die("bind");
-
-	say("listen");
-	if (listen(listener, 1))
-		die("listen");
-	if (write(ready, "", 1) != 1)
-		die("write to pipe");
-
-	fd = accept(listener, (struct sockaddr *)&addr, &len);
-	if (fd < 0)
-		die("accept");
+	fd = check("accept", accept(listener, (struct sockaddr *)&addr, &len));
 	say("accepted a connection from channel %u", addr.smy_channel);
-
 	read_all(fd, buf, sizeof(buf));
-	say("read \"%s\"", buf);
-
 	snprintf(answer, sizeof(answer), "You wrote \"%s\"", buf);
 	say("answer");
 	write_all(fd, answer);
-
-	close(fd);
-	close(listener);
 }
 
 static void client(const char *message)
 {
-	struct sockaddr_my addr = address(CHANNEL);
 	char buf[MESSAGE_MAX + 64];
 	int fd;
 
 	say("socket");
-	fd = socket(AF_MYPROTO, SOCK_STREAM, 0);
-	if (fd < 0)
-		die("socket");
-
+	fd = check("socket", socket(AF_MYPROTO, SOCK_STREAM, 0));
 	say("connect to channel %u", addr.smy_channel);
-	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
-		die("connect");
-
+	check("connect", connect(fd, (struct sockaddr *)&addr, sizeof(addr)));
 	say("write \"%s\"", message);
 	write_all(fd, message);
-
 	read_all(fd, buf, sizeof(buf));
-	say("read \"%s\"", buf);
-	close(fd);
 }
 
 int main(int argc, char **argv)
 {
 	const char *message = argc > 1 ? argv[1] : "abc";
-	int ready[2], status;
-	pid_t pid;
-	char c;
+	int listener, status;
 
 	if (argc > 2 || strlen(message) >= MESSAGE_MAX) {
 		fprintf(stderr, "usage: %s [message]\n", argv[0]);
 		return EXIT_FAILURE;
 	}
-
 	/* Lines of the two processes come in the order they are written. */
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	signal(SIGPIPE, SIG_IGN);
-	me = "client";
 
-	if (pipe(ready))
-		die("pipe");
-	pid = fork();
-	if (pid < 0)
-		die("fork");
-	if (!pid) {
-		me = "server";
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		close(ready[0]);
-		server(ready[1]);
+	say("socket");
+	listener = check("socket", socket(AF_MYPROTO, SOCK_STREAM, 0));
+	say("bind to channel %u", addr.smy_channel);
+	check("bind", bind(listener, (struct sockaddr *)&addr, sizeof(addr)));
+	say("listen");
+	check("listen", listen(listener, 1));
+
+	/* Now clients may connect. */
+	if (!check("fork", fork())) {
+		server(listener);
 		return EXIT_SUCCESS;
 	}
-
-	/* The pipe ends without a byte when the server failed. */
-	close(ready[1]);
-	if (read(ready[0], &c, 1) == 1)
-		client(message);
-	if (waitpid(pid, &status, 0) < 0)
-		die("waitpid");
+	close(listener);
+	me = "client";
+	client(message);
+	check("wait", wait(&status));
 	return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILURE;
 }

@@ -9,21 +9,23 @@ if [ -z "$MYPROTO_NETNS" ] && unshare --net true 2> /dev/null; then
 fi
 
 DIR="$(dirname "$(readlink -f "$0")")"
+HELLO="$DIR/myproto_hello"
+LONG="$(printf '%0999d' 0)"
 
 # shellcheck source=../../kselftest/ktap_helpers.sh
 . "$DIR"/../../kselftest/ktap_helpers.sh
 
-OUT="$(mktemp "${TMPDIR:-/tmp}/myproto_hello.XXXXXX")" || exit "$KSFT_FAIL"
-trap 'rm -f "$OUT"' EXIT
-
-# Run it with a message; each further argument is a line it must print.
+# Run the test $1: the command "$HELLO" "$2" prints each further argument.
 hello()
 {
-	"$DIR"/myproto_hello "$1" > "$OUT" 2>&1 || return 1
-	shift
+	name="$1"
+	out="$("$HELLO" "$2" 2>&1)"
+	ok=$?
+	shift 2
 	for line; do
-		grep -qxF "$line" "$OUT" || return 1
+		echo "$out" | grep -qxF "$line" || ok=1
 	done
+	result "$ok" "$name"
 }
 
 result()
@@ -31,53 +33,45 @@ result()
 	if [ "$1" -eq 0 ]; then
 		ktap_test_pass "$2"
 	else
-		sed 's/^/# /' "$OUT"
+		echo "$out" | sed 's/^/# /'
 		ktap_test_fail "$2"
 	fi
 }
 
+skip_all()
+{
+	ktap_skip_all "$1"
+	exit "$KSFT_SKIP"
+}
+
 ktap_print_header
 
-if [ "$(id -u)" -ne 0 ]; then
-	ktap_skip_all "channel 123 needs root"
-	exit "$KSFT_SKIP"
-fi
-if [ -z "$MYPROTO_NETNS" ]; then
-	ktap_skip_all "no new network namespace"
-	exit "$KSFT_SKIP"
-fi
-if ! "$DIR"/myproto_hello > "$OUT" 2>&1 &&
-   grep -q "not supported by protocol" "$OUT"; then
-	ktap_skip_all "no AF_MYPROTO here: CONFIG_MYPROTO not set?"
-	exit "$KSFT_SKIP"
-fi
+[ "$(id -u)" -eq 0 ] || skip_all "channel 123 needs root"
+[ -n "$MYPROTO_NETNS" ] || skip_all "no new network namespace"
+"$HELLO" 2>&1 | grep -q "not supported by protocol" &&
+	skip_all "no AF_MYPROTO here: CONFIG_MYPROTO not set?"
 
 ktap_set_plan 5
 
-hello "Hello, world" \
+hello message_and_answer "Hello, world" \
 	'server: bind to channel 123' \
 	'client: connect to channel 123' \
 	'client: write "Hello, world"' \
 	'server: read "Hello, world"' \
 	'client: read "You wrote "Hello, world""'
-result $? "message_and_answer"
+hello empty_message "" 'server: read ""' 'client: read "You wrote """'
+hello long_message "$LONG" "server: read \"$LONG\""
 
-hello "" 'server: read ""' 'client: read "You wrote """'
-result $? "empty_message"
-
-LONG="$(printf '%0999d' 0)"
-hello "$LONG" "server: read \"$LONG\""
-result $? "long_message"
-
-! "$DIR"/myproto_hello one two > "$OUT" 2>&1 && grep -q '^usage:' "$OUT"
-result $? "usage"
+out="$("$HELLO" one two 2>&1)"
+[ $? -eq 1 ] && echo "$out" | grep -q '^usage:'
+result $? usage
 
 if command -v setpriv > /dev/null; then
-	! setpriv --reuid 65534 --clear-groups "$DIR"/myproto_hello \
-		> "$OUT" 2>&1 &&
-		grep -q '^server: bind: Permission denied$' "$OUT" &&
-		grep -q 'unprivileged_channel_start' "$OUT"
-	result $? "unprivileged_gets_hint"
+	out="$(setpriv --reuid 65534 --clear-groups "$HELLO" 2>&1)"
+	[ $? -eq 1 ] &&
+		echo "$out" | grep -q '^server: bind: Permission denied$' &&
+		echo "$out" | grep -q 'unprivileged_channel_start'
+	result $? unprivileged_gets_hint
 else
 	ktap_test_skip "unprivileged_gets_hint (no setpriv)"
 fi

@@ -20,42 +20,26 @@
 #include <linux/module.h>
 #include <linux/socket.h>
 
-#define NAME		"myproto"
-#define MANY		100000
-#define UNLOAD_TRIES	100
+#define MANY	100000
 
 static int nth;		/* /proc/thread-self/fail-nth */
-static const char *trace;
+static const char *path, *trace;
 
 /* Have the @n-th allocation from now on fail; 0: none */
 static void fault_arm(int n)
 {
-	char text[16];
-	int len;
-
-	len = snprintf(text, sizeof(text), "%d", n);
-	if (pwrite(nth, text, len, 0) != len)
+	if (dprintf(nth, "%d", n) < 0)
 		abort();
 }
 
-/* Disarm it again; tells how many are left until the one that is to fail */
-static int fault_disarm(void)
-{
-	char text[16] = "";
-
-	if (pread(nth, text, sizeof(text) - 1, 0) < 0)
-		abort();
-	fault_arm(0);
-	return atoi(text);
-}
-
-/* Load the module at @path with the @n-th allocation failing, if there are so
- * many: how many are missing is @left. Returns errno.
+/* Load the module with the @n-th allocation failing, if there are so many: how
+ * many are missing is @left. Returns errno.
  */
-static int load(const char *path, int n, int *left)
+static int load(int n, int *left)
 {
 	const char *suffix = strrchr(path, '.');
 	int flags, fd, err = 0;
+	char text[16] = "";
 
 	flags = suffix && !strcmp(suffix, ".ko") ? 0 :
 		MODULE_INIT_COMPRESSED_FILE;
@@ -67,7 +51,10 @@ static int load(const char *path, int n, int *left)
 	fault_arm(n);
 	if (syscall(SYS_finit_module, fd, "", flags))
 		err = errno;
-	*left = fault_disarm();
+	if (pread(nth, text, sizeof(text) - 1, 0) < 0)
+		abort();
+	fault_arm(0);
+	*left = atoi(text);
 	close(fd);
 	return err;
 }
@@ -87,88 +74,63 @@ static bool has_line(const char *file, const char *text)
 	return found;
 }
 
-/* The kernel says so when all that is left to do is the module's own. */
-static bool was_its_own(void)
-{
-	return has_line(trace, "module_load: " NAME);
-}
-
 static int unload(void)
 {
 	int i;
 
-	for (i = 0; i < UNLOAD_TRIES; i++) {
-		if (!syscall(SYS_delete_module, NAME, O_NONBLOCK))
+	for (i = 0; i < 100; i++) {
+		if (!syscall(SYS_delete_module, "myproto", O_NONBLOCK))
 			return 0;
 		usleep(10000);
 	}
 	return errno;
 }
 
-static bool has_sockets(void)
+/* What is not as it has to be after load() returned @err, or NULL */
+static const char *wrong(int err)
 {
 	int fd = socket(AF_MYPROTO, SOCK_STREAM, 0);
+	bool there = fd >= 0;
 
-	if (fd < 0)
-		return false;
 	close(fd);
-	return true;
-}
-
-static bool wrong(const char *what, int n, int err)
-{
-	printf("# allocation %d: %s: %s\n", n, what, strerror(err));
-	return true;
-}
-
-/* Whether the family is not as it has to be after load() returned @err. */
-static bool is_wrong(int n, int err)
-{
 	if (err && err != ENOMEM && err != ENOBUFS)
-		return wrong("load", n, err);
+		return strerror(err);
+	if (there == !!err)
+		return "socket()";
 	if (has_line("/proc/net/protocols", "MYSOCK ") == !!err)
-		return wrong("/proc/net/protocols", n, err);
-	if (has_sockets() == !!err)
-		return wrong("socket", n, err);
-	if (err)
-		return false;
-
-	err = unload();
-	return err && wrong("unload", n, err);
-}
-
-/* Returns whether something was wrong. */
-static bool walk(const char *path)
-{
-	int n, left, err, total, failures = 0;
-
-	/* How many there are: none of them fails. */
-	err = load(path, MANY, &left);
-	if (err)
-		return wrong("load", 0, err);
-	if (is_wrong(0, 0))
-		return true;
-
-	total = MANY - left;
-	for (n = total; n > 0; n--) {
-		err = load(path, n, &left);
-		if (err && !was_its_own())
-			break;
-		if (is_wrong(n, err))
-			return true;
-		failures += !!err;
-	}
-	printf("# allocations %d to %d: %d failures\n", n + 1, total,
-	       failures);
-	return !failures;
+		return "/proc/net/protocols";
+	return !err && unload() ? "unload" : NULL;
 }
 
 int main(int argc, char **argv)
 {
+	int n, left = 0, err, total = 0, failures = 0;
+	const char *what;
+
 	nth = open("/proc/thread-self/fail-nth", O_RDWR);
 	if (argc != 3 || nth < 0)
 		return 2;
-
+	path = argv[1];
 	trace = argv[2];
-	return walk(argv[1]);
+
+	/* How many there are: none of them fails at first. */
+	for (n = MANY; n > 0; n--) {
+		err = load(n, &left);
+		/* The kernel says so when what is left is the module's own. */
+		if (err && !has_line(trace, "module_load: myproto"))
+			break;
+		what = wrong(err);
+		if (what) {
+			printf("# allocation %d: %s\n", n, what);
+			return 1;
+		}
+		failures += !!err;
+		if (n == MANY) {
+			total = n - left;
+			n = total + 1;
+		}
+	}
+	printf("# allocations %d to %d: %d failures\n", n + 1, total,
+	       failures);
+	return !failures;
 }

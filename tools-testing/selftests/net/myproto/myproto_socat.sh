@@ -17,9 +17,9 @@ DIR="$(dirname "$(readlink -f "$0")")"
 . "$DIR"/../../kselftest/ktap_helpers.sh
 
 FAMILY=46
-SOCK_DGRAM=2
 SOCK_SEQPACKET=5
-DATAGRAM="SOCKET-DATAGRAM:$FAMILY:$SOCK_DGRAM:0"
+DGRAM="$FAMILY:2:0"
+SENDTO="SOCKET-SENDTO:$DGRAM"
 
 # Seconds: as long as socat waits for an answer, and other things may take
 LONG=20
@@ -34,17 +34,6 @@ address()
 		hex="${hex:6:2}${hex:4:2}${hex:2:2}${hex:0:2}"
 	fi
 	echo "x0000$hex"
-}
-
-# Run a command until it succeeds: the other side may not be there yet.
-retry()
-{
-	local end=$((SECONDS + LONG))
-
-	until "$@"; do
-		[ "$SECONDS" -lt "$end" ] || return 1
-		sleep 0.1
-	done
 }
 
 # The file goes there, the answer comes back. $1: the server's channel, $2:
@@ -78,72 +67,67 @@ seqpacket()
 	file_and_answer 5002 ",type=$SOCK_SEQPACKET" ",bind=$(address 5003)"
 }
 
+# $1: a command of the client, to be run until it succeeds; $2...: the server,
+# which ends then
+retry_with()
+{
+	local client="$1" end=$((SECONDS + LONG)) server
+
+	shift
+	socat -t "$LONG" "$@" &
+	server=$!
+	until $client; do
+		if [ "$SECONDS" -ge "$end" ]; then
+			kill "$server"
+			return 1
+		fi
+		sleep 0.1
+	done
+	wait "$server"
+}
+
 send_file()
 {
-	socat -u "OPEN:$TMP/file" \
-		"SOCKET-SENDTO:$FAMILY:$SOCK_DGRAM:0:$1" 2> /dev/null
+	socat -u "OPEN:$TMP/file" "$SENDTO:$(address 5005)" 2> /dev/null
 }
 
 # The receiver ends when it has got as much as the file has.
 dgram_file()
 {
-	local addr ret=0 receiver size
+	local size
 
-	addr="$(address 5005)"
 	size="$(stat -c %s "$TMP"/file)"
 	rm -f "$TMP"/received
-	socat -u "SOCKET-RECV:$FAMILY:$SOCK_DGRAM:0:$addr,readbytes=$size" \
-		"CREATE:$TMP/received" &
-	receiver=$!
-	retry send_file "$addr" || ret=1
-	[ "$ret" -eq 0 ] || kill "$receiver"
-	wait "$receiver" || ret=1
-	cmp "$TMP"/file "$TMP"/received || ret=1
-	return "$ret"
+	retry_with send_file -u \
+		"SOCKET-RECV:$DGRAM:$(address 5005),readbytes=$size" \
+		"CREATE:$TMP/received" &&
+		cmp "$TMP"/file "$TMP"/received
 }
 
 ask()
 {
-	echo question | socat -t "$LONG" STDIO \
-		"SOCKET-SENDTO:$FAMILY:$SOCK_DGRAM:0:$1,readbytes=9" \
-		2> /dev/null | grep -qx QUESTION
+	echo question | socat -t "$LONG" STDIO "$1,readbytes=9" 2> /dev/null |
+		grep -qx QUESTION
 }
 
 # A server answers one datagram, to where it came from.
 dgram_answer()
 {
-	local addr ret=0 server
-
-	addr="$(address 5006)"
-	socat -t "$LONG" "SOCKET-RECVFROM:$FAMILY:$SOCK_DGRAM:0:$addr" \
-		SYSTEM:'head -n 1 | tr a-z A-Z' &
-	server=$!
-	retry ask "$addr" || ret=1
-	[ "$ret" -eq 0 ] || kill "$server"
-	wait "$server" || ret=1
-	return "$ret"
-}
-
-say()
-{
-	echo hello | socat -t "$LONG" STDIO "$DATAGRAM:$2,bind=$1,readbytes=6" \
-		2> /dev/null | grep -qx HELLO
+	retry_with "ask $SENDTO:$(address 5006)" \
+		"SOCKET-RECVFROM:$DGRAM:$(address 5006)" \
+		SYSTEM:'head -n 1 | tr a-z A-Z'
 }
 
 # Two that are bound, each of which sends to the other
 dgram_both_ways()
 {
-	local one ret=0 two listener
+	local one two
 
 	one="$(address 5007)"
 	two="$(address 5008)"
-	socat -t "$LONG" "$DATAGRAM:$two,bind=$one,readbytes=6" \
-		SYSTEM:'tr a-z A-Z' &
-	listener=$!
-	retry say "$two" "$one" || ret=1
-	[ "$ret" -eq 0 ] || kill "$listener"
-	wait "$listener" || ret=1
-	return "$ret"
+	retry_with "ask SOCKET-DATAGRAM:$DGRAM:$one,bind=$two" \
+		"SOCKET-DATAGRAM:$DGRAM:$two,bind=$one,readbytes=9" \
+		SYSTEM:'tr a-z A-Z'
 }
 
 run()

@@ -3,7 +3,6 @@
  * AF_MYPROTO in /proc: /proc/net/myproto, which has a line for each socket, and
  * /proc/PID/fdinfo.
  */
-#include <linux/filter.h>
 #include <netinet/tcp.h>
 
 #include "link.h"
@@ -15,10 +14,7 @@
 #define HEADER		"Type St Channel    Peer       RecvQ      " \
 			"SendQ      Memory     Drops      Uid        Inode\n"
 
-FIXTURE_VARIANT_ADD(type, dgram)
-{
-	.type = SOCK_DGRAM,
-};
+FIXTURE_VARIANT_ADD(type, dgram) { SOCK_DGRAM };
 
 /* A line */
 struct entry {
@@ -75,25 +71,6 @@ static struct entry proc_entry(struct __test_metadata *_metadata, int fd)
 	return entry;
 }
 
-/* The number after @name in the fdinfo of @fd, -1 if it is not there */
-static __s64 fdinfo_get(struct __test_metadata *_metadata, int fd,
-			const char *name)
-{
-	char path[64], line[128];
-	size_t len = strlen(name);
-	__s64 value = -1;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	f = fopen(path, "r");
-	ASSERT_NE(NULL, f);
-	while (fgets(line, sizeof(line), f))
-		if (!strncmp(line, name, len) && !strncmp(line + len, ":\t", 2))
-			value = strtoull(line + len + 2, NULL, 10);
-	fclose(f);
-	return value;
-}
-
 /* Both files show this, and nothing in the queues. */
 static void expect_shown(struct __test_metadata *_metadata, int fd,
 			 unsigned int state, __u32 channel, __u32 peer)
@@ -109,14 +86,8 @@ static void expect_shown(struct __test_metadata *_metadata, int fd,
 	EXPECT_EQ(0, entry.memory);
 	EXPECT_EQ(0, entry.drops);
 	EXPECT_EQ(geteuid(), entry.uid);
-	EXPECT_EQ(channel, fdinfo_get(_metadata, fd, "myproto-channel"));
-	EXPECT_EQ(peer, fdinfo_get(_metadata, fd, "myproto-peer"));
-}
-
-/* Where to count lines: no test before has left sockets there. */
-static void new_netns(struct __test_metadata *_metadata)
-{
-	ASSERT_EQ(0, unshare(CLONE_NEWNET));
+	EXPECT_EQ(channel, fdinfo_number(fd, "myproto-channel:\t"));
+	EXPECT_EQ(peer, fdinfo_number(fd, "myproto-peer:\t"));
 }
 
 TEST_F(type, shows_socket)
@@ -145,8 +116,6 @@ TEST_F(type, shows_socket)
 
 TEST_F(type, shows_queues_and_drops)
 {
-	struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
-	struct sock_fprog prog = { .len = 1, .filter = &drop };
 	struct entry entry[2];
 	char buf[1000] = "";
 	int fd[2], i;
@@ -167,8 +136,7 @@ TEST_F(type, shows_queues_and_drops)
 	EXPECT_EQ(2000, proc_entry(_metadata, fd[1]).rqueue);
 
 	/* For a stream it does not run. */
-	ASSERT_EQ(0, setsockopt(fd[1], SOL_SOCKET, SO_ATTACH_FILTER, &prog,
-				sizeof(prog)));
+	ASSERT_EQ(0, my_filter(fd[1], 0));
 	for (i = 0; i < 3; i++)
 		expect_send(_metadata, fd[0], "abc");
 	EXPECT_EQ(my_type == SOCK_STREAM ? 0 : 3,
@@ -185,7 +153,7 @@ TEST_F(type, shows_listener)
 
 	if (my_type == SOCK_DGRAM)
 		return;
-	new_netns(_metadata);
+	ASSERT_LE(0, my_netns());
 	fd = my_listener(_metadata, 1, &channel);
 	entry = proc_entry(_metadata, fd);
 	EXPECT_EQ(TCP_LISTEN, entry.state);
@@ -204,19 +172,13 @@ TEST_F(type, shows_listener)
 	EXPECT_EQ(channel, entry.channel);
 
 	/* The end that a waiting connect() has made is not seen yet. */
-	pid = my_fork(_metadata);
-	if (!pid) {
-		my_client(_metadata, channel);
-		_exit(0);
-	}
-	ASSERT_TRUE(wait_asleep(pid));
+	pid = sleeping_child(my_client(_metadata, channel) < 0);
 	EXPECT_EQ(2, count_lines(_metadata, 0, &entry));
-	ASSERT_LE(0, accept(fd, NULL, NULL));
+	my_accept(_metadata, fd);
 	EXPECT_EQ(0, my_wait(pid));
 	EXPECT_EQ(2, count_lines(_metadata, 0, &entry));
 
-	client = accept(fd, NULL, NULL);
-	ASSERT_LE(0, client);
+	client = my_accept(_metadata, fd);
 	/* One is left in the backlog. */
 	EXPECT_EQ(1, count_lines(_metadata, 0, &entry));
 	EXPECT_EQ(3, proc_entry(_metadata, client).rqueue);
@@ -227,13 +189,13 @@ TEST_F(type, other_netns)
 	struct entry entry;
 	int fd[2], i;
 
-	new_netns(_metadata);
+	ASSERT_LE(0, my_netns());
 	EXPECT_EQ(0, count_lines(_metadata, ALL, &entry));
 	my_socketpair(_metadata, fd);
 	my_connection(_metadata, fd);
 	EXPECT_EQ(4, count_lines(_metadata, ALL, &entry));
 
-	new_netns(_metadata);
+	ASSERT_LE(0, my_netns());
 	for (i = 0; i < 2; i++)
 		EXPECT_EQ(0, count_lines(_metadata, inode(_metadata, fd[i]),
 					 &entry));
@@ -243,7 +205,6 @@ TEST_F(type, other_netns)
 
 TEST(shows_uid)
 {
-	pid_t pid;
 	int fd, ret;
 
 	if (seteuid(1234))
@@ -253,14 +214,8 @@ TEST(shows_uid)
 	EXPECT_EQ(1234, proc_entry(_metadata, fd).uid);
 
 	/* Who does not know the user sees the overflow ID. */
-	pid = my_fork(_metadata);
-	if (!pid) {
-		if (unshare(CLONE_NEWUSER))
-			_exit(KSFT_SKIP);
-		EXPECT_EQ(65534, proc_entry(_metadata, fd).uid);
-		_exit(_metadata->exit_code);
-	}
-	ret = my_wait(pid);
+	ret = in_child(unshare(CLONE_NEWUSER) ? KSFT_SKIP :
+		       proc_entry(_metadata, fd).uid != 65534);
 	if (ret == KSFT_SKIP)
 		SKIP(return, "no user namespace may be made");
 	EXPECT_EQ(0, ret);
@@ -273,7 +228,7 @@ TEST(read_again)
 	ssize_t len;
 	int fd, i;
 
-	new_netns(_metadata);
+	ASSERT_LE(0, my_netns());
 	for (i = 0; i < 50; i++)
 		my_socket(_metadata);
 	fd = open(PROC_FILE, O_RDONLY);

@@ -109,9 +109,8 @@ static inline bool ring_next(struct ring *ring, struct io_uring_cqe *cqe)
 
 	if (completed(ring, cqe))
 		return true;
-	syscall(__NR_io_uring_enter, ring->fd, 0, 1,
-		IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg,
-		sizeof(arg));
+	syscall(__NR_io_uring_enter, ring->fd, 0, 1, IORING_ENTER_GETEVENTS |
+		IORING_ENTER_EXT_ARG, &arg, sizeof(arg));
 	return completed(ring, cqe);
 }
 

@@ -5,8 +5,6 @@
  * been booted with lsm=smack. A socket has the label that its process had when
  * it was made, and so one process can have sockets of several.
  */
-#include <linux/capability.h>
-#include <sys/syscall.h>
 #include <sys/xattr.h>
 
 #include "any.h"
@@ -19,23 +17,9 @@
 
 #define SMACKFS		"/sys/fs/smackfs"
 
-FIXTURE_VARIANT_ADD(any, stream_socketpair)
-{
-	.type = SOCK_STREAM,
-	.made = BY_PAIR,
-};
-
-FIXTURE_VARIANT_ADD(any, seqpacket_socketpair)
-{
-	.type = SOCK_SEQPACKET,
-	.made = BY_PAIR,
-};
-
-FIXTURE_VARIANT_ADD(any, dgram_connection)
-{
-	.type = SOCK_DGRAM,
-	.made = BY_CONNECT,
-};
+FIXTURE_VARIANT_ADD(any, stream_socketpair) { SOCK_STREAM, BY_PAIR };
+FIXTURE_VARIANT_ADD(any, seqpacket_socketpair) { SOCK_SEQPACKET, BY_PAIR };
+FIXTURE_VARIANT_ADD(any, dgram_connection) { SOCK_DGRAM, BY_CONNECT };
 
 static void write_file(struct __test_metadata *_metadata, const char *path,
 		       const char *text)
@@ -80,34 +64,18 @@ static void relabel(struct __test_metadata *_metadata, int fd,
 			       strlen(label), 0));
 }
 
-/* For whoever has this capability all is allowed. */
-static int drop_mac_override(void)
-{
-	struct __user_cap_header_struct head = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct data[2];
-
-	if (syscall(SYS_capget, &head, data))
-		return errno;
-	data[1].effective &= ~CAP_TO_MASK(CAP_MAC_OVERRIDE);
-	return err_of(syscall(SYS_capset, &head, data));
-}
-
 static void expect_peersec(struct __test_metadata *_metadata, int fd,
 			   const char *label)
 {
-	socklen_t len = 1;
+	socklen_t size = strlen(label) + 1, len = *label ? 1 : size;
 	char buf[64] = "";
 
-	if (*label) {
-		EXPECT_EQ(ERANGE, err_of(getsockopt(fd, SOL_SOCKET, SO_PEERSEC,
-						    buf, &len)));
-		EXPECT_EQ(strlen(label) + 1, len);
-	}
-	len = sizeof(buf);
+	/* Too little room: how much it would take */
+	EXPECT_EQ(*label ? ERANGE : 0,
+		  err_of(getsockopt(fd, SOL_SOCKET, SO_PEERSEC, buf, &len)));
+	EXPECT_EQ(size, len);
 	EXPECT_EQ(0, getsockopt(fd, SOL_SOCKET, SO_PEERSEC, buf, &len));
-	EXPECT_EQ(strlen(label) + 1, len);
+	EXPECT_EQ(size, len);
 	EXPECT_STREQ(label, buf);
 }
 
@@ -116,24 +84,11 @@ static void expect_label(struct __test_metadata *_metadata, int fd,
 			 const char *text, const char *label)
 {
 	struct got got;
-	char *told;
+	char *told = expect_cmsg(_metadata, fd, text, 0, &got, SCM_SECURITY, 1);
 
-	ASSERT_LE(0, recv_got(fd, &got, 256, 0));
-	EXPECT_STREQ(text, got.data);
-	EXPECT_EQ(0, got.msg.msg_flags & MSG_CTRUNC);
-	told = find_cmsg(&got, SCM_SECURITY, 1);
 	EXPECT_EQ(!!label, !!told);
 	if (label && told)
 		EXPECT_STREQ(label, told);
-}
-
-/* Nothing has come to @fd, a socket of data, and it is charged for nothing. */
-static void expect_nothing(struct __test_metadata *_metadata, int fd)
-{
-	EXPECT_EQ(EAGAIN, try_recv(fd));
-	EXPECT_EQ(0, poll_now(fd) & POLLIN);
-	EXPECT_EQ(0, ioctl_len(fd, FIONREAD));
-	EXPECT_EQ(0, mem_charged(_metadata, fd));
 }
 
 /* Connections */
@@ -151,77 +106,56 @@ static int listener_of(struct __test_metadata *_metadata, const char *label,
 
 TEST_F(type, connect_takes_both_directions)
 {
-	int listener, client, fd, sockets, i;
+	static const int err[] = { 0, EINPROGRESS, EACCES };
+	int listener, client[3], fd, sockets, i;
 	__u32 channel;
 
-	listener = listener_of(_metadata, "MyB", 1, &channel);
-	become(_metadata, "MyA");
-	client = my_socket(_metadata);
+	listener = listener_of(_metadata, "MyB", 0, &channel);
+	for (i = 0; i < 3; i++) {
+		become(_metadata, i < 2 ? "MyA" : "MyC");
+		client[i] = my_socket(_metadata);
+		set_nonblock(_metadata, client[i]);
+	}
 	sockets = sockets_in_use();
 
 	for (i = 0; i < 3; i++) {
 		rule(_metadata, "MyA", "MyB", i & 1 ? "w" : "-");
 		rule(_metadata, "MyB", "MyA", i & 2 ? "w" : "-");
-		EXPECT_EQ(EACCES, err_of(my_connect(client, channel)))
+		EXPECT_EQ(EACCES, err_of(my_connect(client[0], channel)))
 			TH_LOG("rules %d", i);
 	}
 	/* It has left nothing, neither here nor there. */
 	EXPECT_EQ(EAGAIN, err_of(accept(listener, NULL, NULL)));
 	EXPECT_EQ(0, poll_now(listener));
-	EXPECT_EQ(ENOTCONN, try_send(client));
-	expect_peersec(_metadata, client, "");
+	EXPECT_EQ(ENOTCONN, try_send(client[0]));
+	expect_peersec(_metadata, client[0], "");
 	EXPECT_EQ(sockets, sockets_settle_at(sockets));
 
-	/* And the same socket can go on. The label is that of the listener,
-	 * whatever the accepting process is.
+	/* And the same socket can go on. Another one waits for a place, but not
+	 * one that may not connect.
 	 */
 	rules(_metadata, "w");
-	EXPECT_EQ(0, my_connect(client, channel));
-	expect_peersec(_metadata, client, "MyB");
-	become(_metadata, "MyC");
-	fd = accept(listener, NULL, NULL);
-	ASSERT_LE(0, fd);
-	expect_peersec(_metadata, fd, "MyA");
-	expect_peersec(_metadata, client, "MyB");
-	expect_peersec(_metadata, listener, "");
-
-	/* A connection stays, whatever becomes of the rules. */
-	rules(_metadata, "-");
-	expect_send(_metadata, client, "there");
-	expect_recv(_metadata, fd, "there");
-	set_int_opt(_metadata, client, SO_PASSSEC, 1);
-	expect_send(_metadata, fd, "back");
-	expect_label(_metadata, client, "back", "MyB");
-}
-
-/* connect() is judged when it is called, and accept() completes it later. */
-TEST_F(type, connect_that_waits)
-{
-	static const int err[] = { 0, EINPROGRESS, EACCES };
-	int listener, client[3], fd, i;
-	__u32 channel;
-
-	rules(_metadata, "w");
-	listener = listener_of(_metadata, "MyB", 0, &channel);
-	for (i = 0; i < 3; i++) {
-		/* Who may not does not wait. */
-		become(_metadata, i < 2 ? "MyA" : "MyC");
-		client[i] = my_socket(_metadata);
-		set_nonblock(_metadata, client[i]);
+	for (i = 0; i < 3; i++)
 		EXPECT_EQ(err[i], err_of(my_connect(client[i], channel)));
-	}
+	expect_peersec(_metadata, client[0], "MyB");
 
+	/* A connection stays, whatever becomes of the rules, and accept()
+	 * completes what has been allowed. The label is that of the listener,
+	 * whatever the accepting process is.
+	 */
 	rules(_metadata, "-");
 	for (i = 0; i < 2; i++) {
-		fd = accept(listener, NULL, NULL);
-		ASSERT_LE(0, fd);
+		fd = my_accept(_metadata, listener);
 		expect_peersec(_metadata, fd, "MyA");
 		expect_peersec(_metadata, client[i], "MyB");
 		EXPECT_EQ(0, get_int_opt(_metadata, client[i], SO_ERROR));
-		expect_send(_metadata, client[i], "x");
-		expect_recv(_metadata, fd, "x");
+		expect_exchange(_metadata, client[i], fd);
+		set_int_opt(_metadata, client[i], SO_PASSSEC, 1);
+		expect_send(_metadata, fd, "back");
+		expect_label(_metadata, client[i], "back", "MyB");
 	}
 	EXPECT_EQ(EAGAIN, err_of(accept(listener, NULL, NULL)));
+	expect_peersec(_metadata, listener, "");
 }
 
 /* Until accept() nobody knows who will ask: so the label is kept. */
@@ -236,8 +170,7 @@ TEST_F(type, label_before_accept)
 			set_int_opt(_metadata, listener, SO_PASSSEC, 1);
 		client = my_client(_metadata, channel);
 		expect_send(_metadata, client, "x");
-		fd = accept(listener, NULL, NULL);
-		ASSERT_LE(0, fd);
+		fd = my_accept(_metadata, listener);
 		EXPECT_EQ(early, get_int_opt(_metadata, fd, SO_PASSSEC));
 		set_int_opt(_metadata, fd, SO_PASSSEC, 1);
 		expect_label(_metadata, fd, "x", "MyA");
@@ -256,16 +189,14 @@ FIXTURE(dgram)
 
 FIXTURE_SETUP(dgram)
 {
-	my_type = SOCK_DGRAM;
 	rules(_metadata, "-");
 	become(_metadata, "MyB");
-	self->fd = self->link.fd;
-	self->fd[1] = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
-	self->channel = my_channel(_metadata, self->fd[1]);
-	self->link.name[1] = my_addr(self->channel);
 	self->link.made = BY_ADDRESS;
+	self->fd = self->link.fd;
+	self->fd[1] = type_bound(_metadata, SOCK_DGRAM, &self->channel);
+	self->link.name[1] = my_addr(self->channel);
 	become(_metadata, "MyA");
-	self->fd[0] = my_socket(_metadata);
+	self->fd[0] = type_socket(_metadata, SOCK_DGRAM);
 }
 
 FIXTURE_TEARDOWN(dgram)
@@ -273,48 +204,41 @@ FIXTURE_TEARDOWN(dgram)
 	link_destroy(&self->link);
 }
 
-TEST_F(dgram, send)
-{
-	rule(_metadata, "MyB", "MyA", "w"); /* which is the other direction */
-	EXPECT_EQ(EACCES, link_try_send(&self->link, 0));
-	expect_nothing(_metadata, self->fd[1]);
-	EXPECT_EQ(0, poll_now(self->fd[0]) & (POLLERR | POLLHUP));
-
-	rule(_metadata, "MyA", "MyB", "w");
-	link_expect_send(_metadata, &self->link, 0, "2");
-	rule(_metadata, "MyA", "MyB", "-");
-	EXPECT_EQ(EACCES, link_try_send(&self->link, 0));
-	expect_recv(_metadata, self->fd[1], "2");
-	expect_nothing(_metadata, self->fd[1]);
-}
-
 /* Who is denied learns nothing else of the receiver: not that there is no room,
- * how large its buffer is, or that it takes no files.
+ * nor how large its buffer is.
  */
-TEST_F(dgram, denied_learns_nothing)
+TEST_F(dgram, send)
 {
 	size_t size = get_int_opt(_metadata, self->fd[1], SO_RCVBUF) + 1;
 	struct link *link = &self->link;
 	char *data = calloc(1, size);
-	int fd = 0;
 
-	ASSERT_NE(NULL, data);
+	rule(_metadata, "MyB", "MyA", "w"); /* which is the other direction */
+	EXPECT_EQ(EACCES, link_try_send(link, 0));
 	EXPECT_EQ(EACCES, err_of(link_send(link, 0, data, size, MSG_DONTWAIT)));
-	free(data);
-	EXPECT_EQ(EACCES, err_of(send_cmsg(link, "x", SOL_SOCKET, SCM_RIGHTS,
-					   &fd, sizeof(fd))));
+	expect_nothing(_metadata, self->fd[1]);
+	EXPECT_EQ(0, poll_now(self->fd[0]) & (POLLERR | POLLHUP));
+
+	rule(_metadata, "MyA", "MyB", "w");
+	link_expect_send(_metadata, link, 0, "2");
+	rule(_metadata, "MyA", "MyB", "-");
+	EXPECT_EQ(EACCES, link_try_send(link, 0));
+	expect_recv(_metadata, self->fd[1], "2");
+	expect_nothing(_metadata, self->fd[1]);
+
 	rule(_metadata, "MyA", "MyB", "w");
 	link_fill(_metadata, link, 0, 1);
 	rule(_metadata, "MyA", "MyB", "-");
 	EXPECT_EQ(EACCES, link_try_send(link, 0));
+	free(data);
 }
 
 TEST_F(dgram, association)
 {
-	int fd = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
-	__u32 own = my_channel(_metadata, fd);
-	int *pair = self->fd;
+	int *pair = self->fd, fd;
+	__u32 own;
 
+	fd = type_bound(_metadata, SOCK_DGRAM, &own);
 	EXPECT_EQ(EACCES, err_of(my_connect(pair[0], self->channel)));
 	/* Nor that it is associated with another one */
 	rule(_metadata, "MyB", "MyA", "w");
@@ -360,12 +284,10 @@ TEST_F(dgram, send_that_waits)
 	for (i = 0; i < 2; i++) {
 		/* The label of the child would hide its state from the test. */
 		become(_metadata, i ? "MyC" : "MyA");
-		link->fd[0] = my_socket(_metadata);
+		link->fd[0] = type_socket(_metadata, SOCK_DGRAM);
 		become(_metadata, "MyA");
-		pid[i] = my_fork(_metadata);
-		if (!pid[i])
-			_exit(err_of(link_send(link, 0, "last", 4, 0)));
-		ASSERT_TRUE(wait_asleep(pid[i]));
+		pid[i] = sleeping_child(err_of(link_send(link, 0, "last", 4,
+							 0)));
 	}
 	rule(_metadata, "MyA", "MyB", "-");
 
@@ -380,16 +302,19 @@ TEST_F(dgram, send_that_waits)
 
 /* Labels of data. The fixture's sockets have the label of the program. */
 
-static void link_expect_label(struct __test_metadata *_metadata,
-			      struct link *link, const char *text,
-			      const char *label)
-{
-	link_expect_send(_metadata, link, 0, text);
-	expect_label(_metadata, link->fd[1], text, label);
-}
-
 TEST_F(any, label)
 {
+	/* What was sent when nobody asked for the label has none. */
+	static const struct {
+		bool passcred, passsec, late;
+		const char *label;
+	} rows[] = {
+		{ false, false, false, NULL },
+		{ false, true, false, "MyA" },
+		{ true, true, false, "MyA" },
+		{ true, false, false, NULL },
+		{ false, false, true, NULL },
+	};
 	struct ucred cred = { getpid(), getuid(), getgid() };
 	struct link *link = &self->link;
 	int fd = link->fd[1], i;
@@ -398,32 +323,28 @@ TEST_F(any, label)
 		expect_peersec(_metadata, link->fd[i], "_");
 	relabel(_metadata, link->fd[0], "MyA");
 	rule(_metadata, "MyA", "_", "w");
-	link_expect_label(_metadata, link, "1", NULL);
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		set_int_opt(_metadata, fd, SO_PASSCRED, rows[i].passcred);
+		set_int_opt(_metadata, fd, SO_PASSSEC, rows[i].passsec);
+		EXPECT_EQ(rows[i].passsec,
+			  get_int_opt(_metadata, fd, SO_PASSSEC));
+		EXPECT_EQ(rows[i].passcred,
+			  get_int_opt(_metadata, fd, SO_PASSCRED));
+		link_expect_send(_metadata, link, 0, "x");
+		if (rows[i].late)
+			set_int_opt(_metadata, fd, SO_PASSSEC, 1);
+		expect_label(_metadata, fd, "x", rows[i].label);
+	}
 
-	set_int_opt(_metadata, fd, SO_PASSSEC, 1);
-	EXPECT_EQ(1, get_int_opt(_metadata, fd, SO_PASSSEC));
-	EXPECT_EQ(0, get_int_opt(_metadata, fd, SO_PASSCRED));
-	link_expect_label(_metadata, link, "2", "MyA");
 	/* The socket has a label, and not who uses it, */
 	become(_metadata, "MyC");
-	link_expect_label(_metadata, link, "3", "MyA");
+	link_expect_send(_metadata, link, 0, "3");
+	expect_label(_metadata, fd, "3", "MyA");
 	become(_metadata, "_");
 	/* whatever a sender says of itself. */
 	EXPECT_EQ(1, send_cmsg(link, "4", SOL_SOCKET, SCM_CREDENTIALS, &cred,
 			       sizeof(cred)));
 	expect_label(_metadata, fd, "4", "MyA");
-
-	set_int_opt(_metadata, fd, SO_PASSCRED, 1);
-	link_expect_label(_metadata, link, "5", "MyA");
-	set_int_opt(_metadata, fd, SO_PASSSEC, 0);
-	EXPECT_EQ(0, get_int_opt(_metadata, fd, SO_PASSSEC));
-	link_expect_label(_metadata, link, "6", NULL);
-
-	/* What was sent when nobody asked for the label has none. */
-	set_int_opt(_metadata, fd, SO_PASSCRED, 0);
-	link_expect_send(_metadata, link, 0, "7");
-	set_int_opt(_metadata, fd, SO_PASSSEC, 1);
-	expect_label(_metadata, fd, "7", NULL);
 }
 
 /* A read does not join what has different labels, if it tells them. */
@@ -457,13 +378,21 @@ int main(int argc, char **argv)
 {
 	int err;
 
-	my_start();
 	if (access(SMACKFS, F_OK))
 		ksft_exit_skip("Smack is not active: boot with lsm=smack\n");
+	/* For whoever has this capability all is allowed. */
 	err = my_private_mounts() ?:
 	      err_of(mount("smackfs", SMACKFS, "smackfs", 0, NULL)) ?:
-	      drop_mac_override();
+	      my_drop_cap(CAP_MAC_OVERRIDE);
 	if (err)
 		ksft_exit_fail_msg("cannot set Smack up: %s\n", strerror(err));
 	return test_harness_run(argc, argv);
+}
+
+/* Nor that it takes no files */
+TEST_F(dgram, denied_descriptor)
+{
+	EXPECT_EQ(EACCES, err_of(send_cmsg(&self->link, "x", SOL_SOCKET,
+					   SCM_RIGHTS, &(int) { 0 },
+					   sizeof(int))));
 }

@@ -1,60 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * AF_MYPROTO stream data: what send() and recv() do and refuse, how much recv()
- * returns and what it leaves, what the receive buffer bounds, and that large
- * transfers and mixtures of small data arrive intact.
+ * returns and what it leaves, and that large transfers and mixtures of small
+ * data arrive intact. memory.c tests what the receive buffer bounds.
  */
-#include <sys/epoll.h>
-
 #include <linux/sockios.h>
 
 #include "cmsg.h"
 #include "pair.h"
+#include "worker.h"
 
 #define PAGE_LEN	0x10000	/* a multiple of every page size */
 
-FIXTURE_VARIANT_ADD(pair, connection)
-{
-	.type = SOCK_STREAM,
-};
+FIXTURE_VARIANT_ADD(pair, connection) { .type = SOCK_STREAM };
 
-/* Memory of which @len bytes, a multiple of PAGE_LEN, do not fault */
-static char *half_mapped(struct __test_metadata *_metadata, size_t len)
+/* The end of @len bytes of memory, where it faults */
+static char *fault_after(struct __test_metadata *_metadata, size_t len)
 {
-	char *p = mmap(NULL, len + PAGE_LEN, PROT_READ | PROT_WRITE,
+	size_t mapped = (len + PAGE_LEN - 1) / PAGE_LEN * PAGE_LEN;
+	char *p = mmap(NULL, mapped + PAGE_LEN, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	ASSERT_NE(MAP_FAILED, p);
-	ASSERT_EQ(0, mprotect(p + len, PAGE_LEN, PROT_NONE));
-	return p;
-}
-
-/* A child that receives @len bytes with @flags; exits with how many it got */
-static pid_t fork_reader(struct __test_metadata *_metadata, int fd, size_t len,
-			 int flags)
-{
-	char buf[64];
-	pid_t pid;
-
-	pid = my_fork(_metadata);
-	if (!pid) {
-		ssize_t n = recv(fd, buf, len, flags);
-
-		_exit(n < 0 ? 255 : n);
-	}
-	EXPECT_TRUE(wait_asleep(pid));
-	return pid;
+	ASSERT_EQ(0, mprotect(p + mapped, PAGE_LEN, PROT_NONE));
+	return p + mapped;
 }
 
 TEST(unconnected)
 {
 	__u32 channel;
-	int fd[3], i;
+	int fd[3] = {
+		my_socket(_metadata),
+		my_bound_socket(_metadata, 5000),
+		my_listener(_metadata, 1, &channel),
+	};
 	char c;
+	int i;
 
-	fd[0] = my_socket(_metadata);
-	fd[1] = my_bound_socket(_metadata, 5000);
-	fd[2] = my_listener(_metadata, 1, &channel);
 	for (i = 0; i < 3; i++) {
 		EXPECT_EQ(ENOTCONN, try_send(fd[i]));
 		EXPECT_EQ(ENOTCONN, err_of(write(fd[i], "x", 1)));
@@ -67,7 +49,7 @@ TEST(unconnected)
 /* What is refused or has no bytes delivers nothing, and takes nothing. */
 TEST_F(pair, refused_or_empty)
 {
-	char *bad = half_mapped(_metadata, PAGE_LEN) + PAGE_LEN, c;
+	char *bad = fault_after(_metadata, 1), c;
 	int out = self->fd[0], in = self->fd[1];
 
 	EXPECT_EQ(EISCONN, err_of(my_sendto(out, 5000, "x", 1, 0)));
@@ -130,69 +112,55 @@ TEST_F(pair, no_boundaries)
 	EXPECT_EQ(37U, my_drain(_metadata, in));
 }
 
-/* What was sent before the fault counts, in the pieces the kernel makes. */
-TEST_F(pair, send_fault_after_some_bytes)
-{
-	char *page = half_mapped(_metadata, 2 * PAGE_LEN), buf[100000];
-	ssize_t n, len = sizeof(buf);
-
-	page += 2 * PAGE_LEN - len;
-	fill_pattern(page, len, 1);
-	n = send(self->fd[0], page, 2 * len, 0);
-	ASSERT_LT(0, n);
-	ASSERT_GE(len, n);
-	EXPECT_EQ(n, recv(self->fd[1], buf, len, MSG_DONTWAIT));
-	EXPECT_EQ(0, memcmp(buf, page, n));
-	EXPECT_EQ(EAGAIN, try_recv(self->fd[1]));
-}
-
-/* What was copied before the fault counts, at the granularity the kernel
- * chooses. In any case the stream goes on with the byte after it.
+/*
+ * What was copied before a fault counts, at the granularity the kernel chooses.
+ * In any case the stream goes on with the byte after it.
  */
-TEST_F(pair, recv_fault_after_some_bytes)
+TEST_F(pair, fault_after_some_bytes)
 {
 	static const struct {
 		ssize_t size;	/* of what is sent, of which ... */
 		ssize_t len;	/* ... this many bytes can be copied */
-	} cases[] = { { 8192, 6000 }, { 1 << 20, 2 * PAGE_LEN } };
+	} cases[] = { { 8192, 6000 }, { 1 << 20, 2 * PAGE_LEN } }, *c;
 	static char out[1 << 20], in[1 << 20];
-	char *mapped = half_mapped(_metadata, 2 * PAGE_LEN), *page;
-	ssize_t n, queued, len;
-	size_t i;
+	ssize_t n, queued;
+	char *page;
+
+	page = fault_after(_metadata, 100000) - 100000;
+	fill_pattern(page, 100000, 1);
+	n = send(self->fd[0], page, 200000, 0);
+	ASSERT_LT(0, n);
+	ASSERT_GE(100000, n);
+	EXPECT_EQ(n, recv(self->fd[1], in, sizeof(in), MSG_DONTWAIT));
+	EXPECT_EQ(0, memcmp(in, page, n));
+	EXPECT_EQ(EAGAIN, try_recv(self->fd[1]));
 
 	fill_pattern(out, sizeof(out), 1);
-	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		len = cases[i].len;
-		page = mapped + 2 * PAGE_LEN - len;
-		queued = send(self->fd[0], out, cases[i].size, MSG_DONTWAIT);
-		ASSERT_LT(len, queued);
-
-		n = recv(self->fd[1], page, len + PAGE_LEN, 0);
+	for (c = cases; c < cases + ARRAY_SIZE(cases); c++) {
+		page = fault_after(_metadata, c->len) - c->len;
+		queued = send(self->fd[0], out, c->size, MSG_DONTWAIT);
+		ASSERT_LT(c->len, queued);
+		n = recv(self->fd[1], page, c->len + PAGE_LEN, 0);
 		if (n < 0) {
 			EXPECT_EQ(EFAULT, errno);
 			/* The second is far more than any granularity. */
-			ASSERT_EQ(0U, i);
+			ASSERT_EQ(8192, c->size);
 			n = 0;
 		}
-		ASSERT_GE(len, n);
+		ASSERT_GE(c->len, n);
 		EXPECT_EQ(0, memcmp(page, out, n));
-		EXPECT_EQ(queued - n, recv(self->fd[1], in, sizeof(in),
-					   MSG_DONTWAIT));
-		EXPECT_EQ(0, memcmp(in, out + n, queued - n));
+		queued -= n;
+		EXPECT_EQ(queued, recv(self->fd[1], in, sizeof(in),
+				       MSG_DONTWAIT));
+		EXPECT_EQ(0, memcmp(in, out + n, queued));
 	}
-}
 
-/* A fault ends the call, with what was copied before it. */
-TEST_F(pair, peek_waitall_fault)
-{
-	char *p = half_mapped(_metadata, PAGE_LEN);
-
-	ASSERT_EQ(PAGE_LEN, send(self->fd[0], p, PAGE_LEN, 0));
+	page = fault_after(_metadata, PAGE_LEN) - PAGE_LEN;
+	ASSERT_EQ(PAGE_LEN, send(self->fd[0], page, PAGE_LEN, 0));
 	/* Take over what is there, so that the rest is apart from it. */
-	EXPECT_EQ(1, recv(self->fd[1], p, 1, MSG_PEEK));
+	EXPECT_EQ(1, recv(self->fd[1], page, 1, MSG_PEEK));
 	expect_send(_metadata, self->fd[0], "abc");
-
-	EXPECT_EQ(PAGE_LEN, recv(self->fd[1], p, 2 * PAGE_LEN,
+	EXPECT_EQ(PAGE_LEN, recv(self->fd[1], page, 2 * PAGE_LEN,
 				 MSG_PEEK | MSG_WAITALL));
 	EXPECT_EQ(PAGE_LEN + 3, my_drain(_metadata, self->fd[1]));
 }
@@ -232,47 +200,51 @@ TEST_F(pair, waits_for_enough)
 		{ MSG_WAITALL | MSG_PEEK,	1,  6, "def",	6 },
 		{ 0,				4, 10, "def",	6 },
 		{ MSG_WAITALL,			1,  6, NULL,	3 },
-	};
-	size_t i;
+	}, *c;
+	int out = self->fd[0], in = self->fd[1];
+	char buf[16];
 	pid_t pid;
 
-	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		set_int_opt(_metadata, self->fd[1], SO_RCVLOWAT,
-			    cases[i].lowat);
-		pid = fork_reader(_metadata, self->fd[1], cases[i].len,
-				  cases[i].flags);
-		expect_send(_metadata, self->fd[0], "abc");
+	for (c = cases; c < cases + ARRAY_SIZE(cases); c++) {
+		set_int_opt(_metadata, in, SO_RCVLOWAT, c->lowat);
+		pid = sleeping_child(recv(in, buf, c->len, c->flags));
+		expect_send(_metadata, out, "abc");
 		EXPECT_TRUE(wait_asleep(pid));
-		if (cases[i].more)
-			expect_send(_metadata, self->fd[0], cases[i].more);
+		if (c->more)
+			expect_send(_metadata, out, c->more);
 		else
-			shutdown(self->fd[0], SHUT_WR);
-		EXPECT_EQ(cases[i].result, my_wait(pid))
-			TH_LOG("case %zu", i);
-		if (cases[i].flags & MSG_PEEK)
-			expect_recv(_metadata, self->fd[1], "abcdef");
+			shutdown(out, SHUT_WR);
+		EXPECT_EQ(c->result, my_wait(pid))
+			TH_LOG("case %zd", c - cases);
+		if (c->flags & MSG_PEEK)
+			expect_recv(_metadata, in, "abcdef");
 	}
 }
 
-TEST_F(pair, waitall_timeout_and_large)
+/* More than the receive buffer takes, or than can ever be there */
+TEST_F(pair, waits_for_more_than_fits)
 {
-	size_t len = 1 << 20;
-	char *buf = calloc(1, len);
+	int out = self->fd[0], in = self->fd[1];
+	char *buf = calloc(1, BIG);
+	ssize_t total;
 	pid_t pid;
 
 	ASSERT_NE(NULL, buf);
-	set_timeout(_metadata, self->fd[1], SO_RCVTIMEO, 30);
-	expect_send(_metadata, self->fd[0], "abc");
-	EXPECT_EQ(3, recv(self->fd[1], buf, 6, MSG_WAITALL));
-
-	/* More than the receive buffer takes */
-	set_timeout(_metadata, self->fd[1], SO_RCVTIMEO, 0);
-	pid = my_fork(_metadata);
-	if (!pid)
-		_exit(send(self->fd[0], buf, len, 0) != (ssize_t)len);
-	EXPECT_EQ((ssize_t)len, recv(self->fd[1], buf, len, MSG_WAITALL));
+	set_timeout(_metadata, in, SO_RCVTIMEO, 30);
+	expect_send(_metadata, out, "abc");
+	EXPECT_EQ(3, recv(in, buf, 6, MSG_WAITALL));
+	set_timeout(_metadata, in, SO_RCVTIMEO, 0);
+	pid = sleeping_child(send(out, buf, BIG, 0) != BIG);
+	EXPECT_EQ(BIG, recv(in, buf, BIG, MSG_WAITALL));
 	EXPECT_EQ(0, my_wait(pid));
-	free(buf);
+
+	/* What there is room for must do. */
+	set_int_opt(_metadata, in, SO_RCVLOWAT, BIG);
+	total = my_fill(_metadata, out, 4096);
+	EXPECT_NE(0, poll_now(in) & POLLIN);
+	EXPECT_EQ(total, recv(in, buf, BIG, MSG_PEEK));
+	set_int_opt(_metadata, in, SO_RCVLOWAT, 1);
+	EXPECT_EQ(total, recv(in, buf, BIG, MSG_PEEK | MSG_WAITALL));
 }
 
 TEST_F(pair, lowat_poll)
@@ -283,10 +255,7 @@ TEST_F(pair, lowat_poll)
 	set_int_opt(_metadata, in, SO_RCVLOWAT, 4);
 	expect_send(_metadata, out, "abc");
 	EXPECT_EQ(0, poll_now(in) & POLLIN);
-	pid = my_fork(_metadata);
-	if (!pid)
-		_exit(poll_for(in, POLLIN, WAIT_MS) != POLLIN);
-	EXPECT_TRUE(wait_asleep(pid));
+	pid = sleeping_child(poll_for(in, POLLIN, WAIT_MS) != POLLIN);
 	set_int_opt(_metadata, in, SO_RCVLOWAT, 3);
 	EXPECT_EQ(0, my_wait(pid));
 
@@ -303,157 +272,101 @@ TEST_F(pair, lowat_poll)
 	expect_recv(_metadata, in, "abcd");
 }
 
-/* More than there can ever be: what there is room for must do. */
-TEST_F(pair, waits_for_more_than_fits)
+/* recv() of no bytes waits for data like any other, and leaves it. */
+static void expect_zero(struct __test_metadata *_metadata, int fd, int err)
 {
-	char *buf = calloc(1, BIG);
-	ssize_t total;
+	static const int flags[] = { 0, MSG_PEEK, MSG_WAITALL };
+	int i, wait = err ? MSG_DONTWAIT : 0;
+	struct msghdr msg = {};
 
-	ASSERT_NE(NULL, buf);
-	set_int_opt(_metadata, self->fd[1], SO_RCVLOWAT, BIG);
-	total = my_fill(_metadata, self->fd[0], 4096);
-	EXPECT_NE(0, poll_now(self->fd[1]) & POLLIN);
-	EXPECT_EQ(total, recv(self->fd[1], buf, BIG, MSG_PEEK));
-	set_int_opt(_metadata, self->fd[1], SO_RCVLOWAT, 1);
-	EXPECT_EQ(total, recv(self->fd[1], buf, BIG, MSG_PEEK | MSG_WAITALL));
-	free(buf);
+	for (i = 0; i < 6; i++)
+		EXPECT_EQ(err, err_of(recv(fd, NULL, 0, flags[i / 2] |
+					   (i % 2 ? MSG_DONTWAIT : wait))));
+	EXPECT_EQ(err, err_of(recvmsg(fd, &msg, MSG_DONTWAIT)));
+	EXPECT_EQ(err, err_of(recvmsg(fd, &msg, wait)));
+}
+
+TEST(recv_of_no_bytes)
+{
+	int fd[2], end;
+	pid_t pid;
+
+	for (end = 0; end < 2; end++) {
+		my_connection(_metadata, fd);
+		expect_zero(_metadata, fd[1], EAGAIN);
+		pid = sleeping_child(recv(fd[1], NULL, 0, 0));
+		expect_send(_metadata, fd[0], "abc");
+		EXPECT_EQ(0, my_wait(pid));
+		expect_zero(_metadata, fd[1], 0);
+
+		/* The end, with data before it or not */
+		if (end) {
+			close(fd[0]);
+			expect_zero(_metadata, fd[1], 0);
+			expect_recv(_metadata, fd[1], "abc");
+		} else {
+			expect_recv(_metadata, fd[1], "abc");
+			pid = sleeping_child(recv(fd[1], NULL, 0, 0));
+			ASSERT_EQ(0, shutdown(fd[0], SHUT_WR));
+			EXPECT_EQ(0, my_wait(pid));
+			expect_eof(_metadata, fd[1]);
+		}
+		expect_zero(_metadata, fd[1], 0);
+	}
 }
 
 /* Several readers: what one leaves, the others get. */
-
-TEST_F(pair, two_readers_share_one_send)
+TEST_F(pair, readers_share)
 {
-	pid_t one = fork_reader(_metadata, self->fd[1], 3, 0);
-	pid_t two = fork_reader(_metadata, self->fd[1], 3, 0);
+	int out = self->fd[0], in = self->fd[1], i;
+	pid_t pid[2];
+	char buf[3];
 
-	expect_send(_metadata, self->fd[0], "abcdef");
-	EXPECT_EQ(3, my_wait(one));
-	EXPECT_EQ(3, my_wait(two));
-}
+	for (i = 0; i < 2; i++)
+		pid[i] = sleeping_child(recv(in, buf, 3, 0));
+	expect_send(_metadata, out, "abcdef");
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(3, my_wait(pid[i]));
 
-TEST_F(pair, reader_gets_what_another_peeked)
-{
-	pid_t pid = my_fork(_metadata);
-	char c;
-	int i;
-
-	if (!pid) {
-		for (i = 0; i < 100; i++)
-			if (recv(self->fd[1], &c, 1, 0) != 1 ||
-			    send(self->fd[1], &c, 1, 0) != 1)
-				_exit(KSFT_FAIL);
+	/* Also what another one has only peeked at */
+	pid[0] = my_fork(_metadata);
+	if (!pid[0]) {
+		while (recv(in, buf, 1, 0) == 1 && send(in, buf, 1, 0) == 1)
+			;
 		_exit(KSFT_PASS);
 	}
 	for (i = 0; i < 100; i++) {
-		expect_send(_metadata, self->fd[0], "x");
-		recv(self->fd[1], &c, 1, MSG_PEEK | MSG_DONTWAIT);
-		ASSERT_NE(0, poll_for(self->fd[0], POLLIN, WAIT_MS))
+		expect_send(_metadata, out, "x");
+		recv(in, buf, 1, MSG_PEEK | MSG_DONTWAIT);
+		ASSERT_NE(0, poll_for(out, POLLIN, WAIT_MS))
 			TH_LOG("the reader sleeps over data, round %d", i);
-		expect_recv(_metadata, self->fd[0], "x");
+		expect_recv(_metadata, out, "x");
 	}
-	EXPECT_EQ(KSFT_PASS, my_wait(pid));
+	ASSERT_EQ(0, shutdown(out, SHUT_WR));
+	EXPECT_EQ(KSFT_PASS, my_wait(pid[0]));
 }
 
-/* Memory: the receiver's SO_RCVBUF bounds what can be queued for it */
-
-static void bounded_and_given_back(struct __test_metadata *_metadata,
-				   int out, int in, size_t chunk)
+/* A larger receive buffer wakes the sender; a smaller one loses nothing. */
+TEST_F(pair, rcvbuf_grows_and_shrinks)
 {
-	size_t rcvbuf = get_int_opt(_metadata, in, SO_RCVBUF);
-	size_t first = 0, total;
-	int i;
-
-	for (i = 0; i < 6; i++) {
-		EXPECT_EQ(0U, mem_charged(_metadata, in));
-		total = my_fill(_metadata, out, chunk);
-		EXPECT_LT(0U, mem_charged(_metadata, in));
-		EXPECT_LE(rcvbuf / 4, total);
-		EXPECT_GE(2 * rcvbuf + 65536, total);
-
-		/* Nothing leaks. But where a page ends may differ. */
-		first = first ?: total;
-		EXPECT_LE(first / 2, total);
-		EXPECT_GE(first * 2, total);
-
-		/* There is room in the other direction. */
-		expect_send(_metadata, in, "abc");
-		expect_recv(_metadata, out, "abc");
-		EXPECT_EQ(0U, mem_charged(_metadata, out));
-		EXPECT_EQ(total, my_drain(_metadata, in));
-	}
-	EXPECT_EQ(0U, mem_charged(_metadata, in));
-}
-
-/* What was full takes more when any of it is free; poll() waits for half. */
-static void tells_half(struct __test_metadata *_metadata, int out, int in,
-		       size_t chunk)
-{
-	int rcvbuf = get_int_opt(_metadata, in, SO_RCVBUF);
-	bool took = false;
-	char buf[500];
-	size_t left;
-	ssize_t n;
-	int space;
-
-	left = my_fill(_metadata, out, chunk);
-	for (;;) {
-		space = rcvbuf - (int)mem_charged(_metadata, in);
-		if (space >= rcvbuf / 2)
-			break;
-		ASSERT_EQ(0, poll_now(out));
-		ASSERT_EQ(space > 0 ? 0 : EAGAIN, try_send(out));
-		took |= space > 0;
-		n = recv(in, buf, sizeof(buf), MSG_DONTWAIT);
-		ASSERT_LT(0, n);
-		left -= n - (space > 0);
-	}
-	/* There is always a moment, but with the smallest chunks. */
-	EXPECT_TRUE(took || chunk == 64);
-	EXPECT_EQ(POLLOUT, poll_now(out));
-	EXPECT_EQ(left, my_drain(_metadata, in));
-}
-
-/* A larger buffer wakes the sender; a smaller one loses nothing. */
-static void grows_and_shrinks(struct __test_metadata *_metadata, int out,
-			      int in, size_t chunk)
-{
-	/* Half of it is free then: the kernel doubles the value. */
-	int large = 2 * get_int_opt(_metadata, in, SO_RCVBUF);
+	int out = self->fd[0], in = self->fd[1], i;
 	size_t total;
 	pid_t pid;
 
-	total = my_fill(_metadata, out, chunk);
-	pid = my_fork(_metadata);
-	if (!pid)
-		_exit(send(out, "x", 1, 0) != 1);
-	EXPECT_TRUE(wait_asleep(pid));
-	set_int_opt(_metadata, in, SO_RCVBUFFORCE, large);
-	EXPECT_EQ(0, try_send(out));
-	EXPECT_EQ(0, my_wait(pid));
+	for (i = 0; i < 2; i++) {
+		total = my_fill(_metadata, out, i ? 64 : 1 << 20);
+		pid = sleeping_child(send(out, "x", 1, 0) != 1);
+		/* Half of it is free then: the kernel doubles the value. */
+		set_int_opt(_metadata, in, SO_RCVBUFFORCE,
+			    2 * get_int_opt(_metadata, in, SO_RCVBUF));
+		EXPECT_EQ(0, try_send(out));
+		EXPECT_EQ(0, my_wait(pid));
 
-	set_rcvbuf(_metadata, in, 1);
-	EXPECT_EQ(EAGAIN, try_send(out));
-	EXPECT_EQ(total + 2, my_drain(_metadata, in));
-	EXPECT_EQ(0, try_send(out));
-}
-
-TEST(memory)
-{
-	static const struct {
-		int rcvbuf;	/* 0: the default */
-		size_t chunk;
-	} cases[] = { { 0, 1000 }, { 0, 1 << 20 }, { 1, 64 } };
-	int fd[2];
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		TH_LOG("chunks of %zu", cases[i].chunk);
-		my_connection(_metadata, fd);
-		if (cases[i].rcvbuf)
-			set_rcvbuf(_metadata, fd[1], cases[i].rcvbuf);
-		bounded_and_given_back(_metadata, fd[0], fd[1], cases[i].chunk);
-		tells_half(_metadata, fd[0], fd[1], cases[i].chunk);
-		grows_and_shrinks(_metadata, fd[0], fd[1], cases[i].chunk);
+		set_rcvbuf(_metadata, in, 1);
+		EXPECT_EQ(EAGAIN, try_send(out));
+		EXPECT_EQ(total + 2, my_drain(_metadata, in));
+		EXPECT_EQ(0, try_send(out));
+		EXPECT_EQ(1U, my_drain(_metadata, in));
 	}
 }
 
@@ -473,161 +386,104 @@ static void make_pattern(void)
 	memcpy(pattern + PATTERN_LEN, pattern, 1 << SIZE_BITS);
 }
 
-/* As many small sizes as large ones */
-static size_t random_size(int max_bits)
+/* As many small sizes as large ones, below @limit */
+static size_t random_size(size_t limit)
 {
-	int bits = random() % (max_bits + 1);
+	size_t len = (random() & ((1U << random() % (SIZE_BITS + 1)) - 1)) + 1;
 
-	return (random() & ((1U << bits) - 1)) + 1;
+	return len < limit ? len : random() % limit + 1;
 }
 
-enum waits { BLOCK, POLL, EPOLL_EDGE };
-
-/* One end of a transfer, both directions of which may be in use */
-struct end {
-	enum waits wait;
-	int out_bits, in_bits;	/* largest send and recv */
-	size_t to_send, sent, received;
-	bool eof;
-	int fd, epoll;
-};
-
-/* These return 0, -EAGAIN, or what went wrong. */
-
-static int send_some(struct end *end)
-{
-	unsigned char *p = pattern + end->sent % PATTERN_LEN;
-	size_t left = end->to_send - end->sent;
-	size_t len = random_size(end->out_bits);
-	ssize_t n;
-
-	len = len < left ? len : left;
-	n = send(end->fd, p, len, 0);
-	if (n < 0)
-		return -errno;
-	/* A blocking send() takes all. */
-	if (!n || n > (ssize_t)len ||
-	    (end->wait == BLOCK && n != (ssize_t)len))
-		return -EPROTO;
-	end->sent += n;
-	if (end->sent == end->to_send && shutdown(end->fd, SHUT_WR))
-		return -errno;
-	return 0;
-}
-
-static int recv_some(struct end *end)
-{
-	static unsigned char buf[1 << SIZE_BITS];
-	size_t len = random_size(end->in_bits);
-	ssize_t n;
-
-	n = recv(end->fd, buf, len, 0);
-	if (n < 0)
-		return -errno;
-	if (n > (ssize_t)len)
-		return -EPROTO;
-	if (memcmp(buf, pattern + end->received % PATTERN_LEN, n))
-		return -EBADMSG;
-	end->received += n;
-	end->eof = !n;
-	return 0;
-}
-
-static int wait_ready(struct end *end)
-{
-	bool out = end->sent < end->to_send;
-	struct epoll_event event;
-	int ret;
-
-	if (end->wait == EPOLL_EDGE)
-		ret = epoll_wait(end->epoll, &event, 1, WAIT_MS);
-	else
-		ret = poll_for(end->fd, POLLIN | (out ? POLLOUT : 0), WAIT_MS);
-	return ret > 0 ? 0 : -ETIMEDOUT;
-}
-
-/* Send and receive in turn until both are done */
-static int run_end(struct end *end)
-{
-	struct epoll_event event = {
-		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-	};
-	int in, out;
-
-	end->epoll = epoll_create1(0);
-	if (epoll_ctl(end->epoll, EPOLL_CTL_ADD, end->fd, &event))
-		return -errno;
-	/* Both ends draw different sizes. */
-	srandom(getpid());
-	while (end->sent < end->to_send || !end->eof) {
-		out = end->sent < end->to_send ? send_some(end) : -EAGAIN;
-		if (out && out != -EAGAIN)
-			return out;
-		in = end->eof ? -EAGAIN : recv_some(end);
-		if (in == -EAGAIN && out == -EAGAIN)
-			in = wait_ready(end);
-		if (in && in != -EAGAIN)
-			return in;
-	}
-	close(end->epoll);
-	return 0;
-}
+enum waits { BLOCK, POLL, EDGE };
 
 static const struct transfer {
 	const char *name;
 	enum waits wait;
-	int out_bits, in_bits;
+	size_t out_max, in_max;	/* largest send and recv */
 	size_t total;
 	int rcvbuf;
 } transfers[] = {
-	{ "blocking",	BLOCK, SIZE_BITS, SIZE_BITS, 16 << 20, 0 },
-	{ "poll",	POLL, SIZE_BITS, SIZE_BITS, 4 << 20, 0 },
-	{ "epoll",	EPOLL_EDGE, SIZE_BITS, SIZE_BITS, 4 << 20, 0 },
-	{ "small sends", BLOCK, 5, SIZE_BITS, 20000, 0 },
-	{ "small recvs", BLOCK, SIZE_BITS, 5, 20000, 0 },
-	{ "small both",	BLOCK, 7, 9, 200000, 0 },
-	{ "small rcvbuf", BLOCK, 14, 14, 200000, 1 },
-	{ "small rcvbuf, epoll", EPOLL_EDGE, 14, 14, 200000, 1 },
+	{ "blocking", BLOCK, 1 << SIZE_BITS, 1 << SIZE_BITS, 16 << 20, 0 },
+	{ "poll", POLL, 1 << SIZE_BITS, 1 << SIZE_BITS, 4 << 20, 0 },
+	{ "epoll", EDGE, 1 << SIZE_BITS, 1 << SIZE_BITS, 4 << 20, 0 },
+	{ "small sends", BLOCK, 32, 1 << SIZE_BITS, 20000, 0 },
+	{ "small recvs", BLOCK, 1 << SIZE_BITS, 32, 20000, 0 },
+	{ "small both", POLL, 128, 512, 200000, 0 },
+	{ "small rcvbuf", BLOCK, 1 << 14, 1 << 14, 200000, 1 },
+	{ "small rcvbuf, poll", POLL, 1 << 14, 1 << 14, 200000, 1 },
+	{ "small rcvbuf, epoll", EDGE, 1 << 14, 1 << 14, 200000, 1 },
 };
 
-static void transfer(struct __test_metadata *_metadata,
-		     const struct transfer *t, enum waits wait, size_t total,
-		     bool both)
+static size_t transfer_total;
+
+static long call_write(struct worker *worker)
 {
-	struct end end = {
-		.wait = wait,
-		.out_bits = t->out_bits,
-		.in_bits = t->in_bits,
-	};
-	int fd[2], i, err;
-	pid_t pid;
+	size_t left = transfer_total - worker->total;
+	ssize_t len = random_size(worker->len < left ? worker->len : left);
+	ssize_t n = send(worker->fd, pattern + worker->total % PATTERN_LEN, len,
+			 worker->flags);
+
+	if (n < 0 && errno == EAGAIN)
+		return worker_ready(worker, POLLOUT);
+	/* A blocking send() takes all. */
+	if (n <= 0 || n > len || (!worker->flags && n < len))
+		return -1;
+	worker->total += n;
+	return worker->total < transfer_total ? n :
+	       shutdown(worker->fd, SHUT_WR);
+}
+
+static long call_read(struct worker *worker)
+{
+	ssize_t len = random_size(worker->len);
+	ssize_t n = recv(worker->fd, worker->buf, len, worker->flags);
+
+	if (n < 0 && errno == EAGAIN)
+		return worker_ready(worker, POLLIN);
+	if (n < 0 || n > len ||
+	    memcmp(worker->buf, pattern + worker->total % PATTERN_LEN, n))
+		return -1;
+	worker->total += n;
+	return n;
+}
+
+/* Two threads for one direction, and two for the other one at the same time */
+static void transfer(struct __test_metadata *_metadata,
+		     const struct transfer *t)
+{
+	struct worker worker[4];
+	int fd[2], i;
 
 	my_connection(_metadata, fd);
-	for (i = 0; i < 2; i++) {
-		if (wait != BLOCK)
-			set_nonblock(_metadata, fd[i]);
-		if (t->rcvbuf)
-			set_rcvbuf(_metadata, fd[i], t->rcvbuf);
+	transfer_total = t->total;
+	for (i = 0; t->rcvbuf && i < 2; i++)
+		set_rcvbuf(_metadata, fd[i], t->rcvbuf);
+	for (i = 0; i < 4; i++) {
+		worker[i] = (struct worker) {
+			.call = i % 2 ? call_read : call_write,
+			.fd = fd[i / 2 ^ i % 2],
+			.epoll = -1,
+			.len = i % 2 ? t->in_max : t->out_max,
+			.flags = t->wait == BLOCK ? 0 : MSG_DONTWAIT,
+			.loop = true,
+		};
+		if (t->wait == EDGE)
+			worker[i].epoll = make_epoll(_metadata, worker[i].fd,
+						     (i % 2 ? EPOLLIN :
+							      EPOLLOUT) |
+						     EPOLLET);
+		worker_start(_metadata, &worker[i]);
 	}
-
-	pid = my_fork(_metadata);
-	end.fd = fd[pid != 0];
-	end.to_send = both || !pid ? total : 0;
-	end.eof = !both && !pid;
-	if (pid)
-		close(fd[0]);
-	err = run_end(&end);
-	if (!pid)
-		_exit(err ? -err : both && end.received != total);
-
-	EXPECT_EQ(0, err)
-		TH_LOG("%s: after %zu bytes: %s", t->name, end.received,
-		       strerror(-err));
-	EXPECT_EQ(total, end.received);
-	EXPECT_EQ(0, err ? my_kill(pid) : my_wait(pid))
-		TH_LOG("%s", t->name);
-	EXPECT_EQ(0U, mem_charged(_metadata, fd[1]));
-	close(fd[1]);
+	for (i = 0; i < 4; i++) {
+		ASSERT_EQ(0, pthread_join(worker[i].thread, NULL));
+		EXPECT_EQ(0, worker[i].ret)
+			TH_LOG("%s: after %zu bytes: %s", t->name,
+			       worker[i].total, strerror(worker[i].err));
+		EXPECT_EQ(t->total, worker[i].total);
+		free(worker[i].buf);
+	}
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(0U, mem_charged(_metadata, fd[i]));
 }
 
 TEST_F_TIMEOUT(pair, transfers, 120)
@@ -635,14 +491,8 @@ TEST_F_TIMEOUT(pair, transfers, 120)
 	const struct transfer *t;
 
 	make_pattern();
-	for (t = transfers; t < transfers + ARRAY_SIZE(transfers); t++) {
-		transfer(_metadata, t, t->wait, t->total, false);
-		/* Blocking ends could wait for each other. */
-		if (t->wait == BLOCK)
-			transfer(_metadata, t, POLL, t->total / 8, true);
-		else
-			transfer(_metadata, t, t->wait, t->total / 2, true);
-	}
+	for (t = transfers; t < transfers + ARRAY_SIZE(transfers); t++)
+		transfer(_metadata, t);
 }
 
 /*
@@ -655,23 +505,20 @@ struct small {
 	size_t sent, received;
 };
 
-enum how { RECV, PEEK, SPLICE };
-
 static void small_take(struct __test_metadata *_metadata, struct small *s,
-		       size_t len, enum how how)
+		       size_t len, bool splicing, int flags)
 {
 	size_t there = s->sent - s->received;
 	unsigned char buf[1024];
 	ssize_t n;
 
-	if (how == SPLICE) {
+	if (splicing) {
 		n = splice(s->fd[1], NULL, s->pipe[1], NULL, len,
 			   SPLICE_F_NONBLOCK);
 		if (n > 0)
 			n = read(s->pipe[0], buf, n);
 	} else {
-		n = recv(s->fd[1], buf, len,
-			 MSG_DONTWAIT | (how == PEEK ? MSG_PEEK : 0));
+		n = recv(s->fd[1], buf, len, MSG_DONTWAIT | flags);
 	}
 	if (!there) {
 		ASSERT_EQ(EAGAIN, err_of(n));
@@ -679,16 +526,16 @@ static void small_take(struct __test_metadata *_metadata, struct small *s,
 	}
 	ASSERT_LT(0, n);
 	/* A pipe has no more than 16 places. */
-	if (how != SPLICE)
+	if (!splicing)
 		ASSERT_EQ((ssize_t)(len < there ? len : there), n);
 	ASSERT_EQ(0, memcmp(buf, pattern + s->received, n));
-	if (how != PEEK)
+	if (!flags)
 		s->received += n;
 }
 
 static void small_step(struct __test_metadata *_metadata, struct small *s)
 {
-	size_t len = random_size(9);
+	size_t len = random_size(512);
 
 	switch (random() % 8) {
 	case 0 ... 2:
@@ -699,10 +546,10 @@ static void small_step(struct __test_metadata *_metadata, struct small *s)
 		s->sent += len;
 		break;
 	case 3 ... 5:
-		small_take(_metadata, s, len, random() % 8 ? RECV : SPLICE);
+		small_take(_metadata, s, len, !(random() % 8), 0);
 		break;
 	case 6:
-		small_take(_metadata, s, len, PEEK);
+		small_take(_metadata, s, len, false, MSG_PEEK);
 		break;
 	case 7:
 		ASSERT_EQ((int)(s->sent - s->received),
@@ -719,77 +566,60 @@ TEST_F(pair, small_data_in_every_way)
 	while (s.sent < PATTERN_LEN / 2)
 		small_step(_metadata, &s);
 	while (s.received < s.sent)
-		small_take(_metadata, &s, 1000, RECV);
+		small_take(_metadata, &s, 1000, false, 0);
 	EXPECT_EQ(0U, mem_charged(_metadata, s.fd[1]));
 	EXPECT_EQ(EAGAIN, try_recv(s.fd[1]));
 }
 
-/* Who is woken for a write gets all of it, wherever its place ends. */
-TEST_F(pair, small_data_wakes_for_all_of_it)
+TEST_F(pair, small_data_one_by_one)
 {
-	char buf[40] = "";
+	char out[3000], buf[sizeof(out)] = "";
+	int in = self->fd[1];
 	pid_t pid;
-	int i;
-
-	for (i = 0; i < 10; i++) {
-		pid = fork_reader(_metadata, self->fd[1], 60, 0);
-		ASSERT_EQ((ssize_t)sizeof(buf),
-			  send(self->fd[0], buf, sizeof(buf), 0));
-		EXPECT_EQ((int)sizeof(buf), my_wait(pid));
-	}
-}
-
-TEST_F(pair, small_data_moves_peek_off)
-{
-	char buf[4];
-
-	set_int_opt(_metadata, self->fd[1], SO_PEEK_OFF, 5);
-	expect_send(_metadata, self->fd[0], "abcdefghij");
-	ASSERT_EQ(4, recv(self->fd[1], buf, sizeof(buf), MSG_DONTWAIT));
-	EXPECT_EQ(1, get_int_opt(_metadata, self->fd[1], SO_PEEK_OFF));
-}
-
-/* Who waits for a whole record peeks until it is there: that each byte was
- * looked at alone must not make it take more room.
- */
-TEST_F(pair, small_data_peeked_at_each_time)
-{
-	char out[3000], in[sizeof(out)];
 	size_t i;
 
+	/* Who is woken for a write gets all of it, wherever its place ends. */
+	for (i = 0; i < 10; i++) {
+		pid = sleeping_child(recv(in, buf, 60, 0));
+		ASSERT_EQ(40, send(self->fd[0], buf, 40, 0));
+		EXPECT_EQ(40, my_wait(pid));
+	}
+
+	/* Who waits for a whole record peeks until it is there: that each byte
+	 * was looked at alone must not make it take more room.
+	 */
 	fill_pattern(out, sizeof(out), 1);
 	for (i = 0; i < sizeof(out); i++) {
 		ASSERT_EQ(1, send(self->fd[0], out + i, 1, MSG_DONTWAIT));
-		ASSERT_EQ((ssize_t)i + 1, recv(self->fd[1], in, sizeof(in),
+		ASSERT_EQ((ssize_t)i + 1, recv(in, buf, sizeof(buf),
 					       MSG_DONTWAIT | MSG_PEEK));
 	}
-	EXPECT_EQ((ssize_t)sizeof(in), recv(self->fd[1], in, sizeof(in),
-					    MSG_DONTWAIT));
-	EXPECT_EQ(0, memcmp(in, out, sizeof(out)));
-	EXPECT_EQ(0U, mem_charged(_metadata, self->fd[1]));
+	EXPECT_EQ((ssize_t)sizeof(buf), recv(in, buf, sizeof(buf),
+					     MSG_DONTWAIT));
+	EXPECT_EQ(0, memcmp(buf, out, sizeof(out)));
+	EXPECT_EQ(0U, mem_charged(_metadata, in));
+
+	set_int_opt(_metadata, in, SO_PEEK_OFF, 5);
+	expect_send(_metadata, self->fd[0], "abcdefghij");
+	ASSERT_EQ(4, recv(in, buf, 4, MSG_DONTWAIT));
+	EXPECT_EQ(1, get_int_opt(_metadata, in, SO_PEEK_OFF));
 }
 
 /* The place for small data does not know who sent it. */
 TEST_F(pair, small_data_then_passcred)
 {
-	struct ucred *cred;
-	struct got got;
-	int i;
+	int in = self->fd[1];
 
 	expect_send(_metadata, self->fd[0], "abc");
-	set_int_opt(_metadata, self->fd[1], SO_PASSCRED, 1);
+	set_int_opt(_metadata, in, SO_PASSCRED, 1);
 	expect_send(_metadata, self->fd[0], "def");
-	for (i = 0; i < 2; i++) {
-		ASSERT_EQ(3, recv_got(self->fd[1], &got, sizeof(got.control),
-				      0));
-		EXPECT_STREQ(i ? "def" : "abc", got.data);
-		cred = find_cmsg(&got, SCM_CREDENTIALS, sizeof(*cred));
-		ASSERT_NE(NULL, cred);
-		EXPECT_EQ(i ? getpid() : 0, cred->pid);
-	}
+	expect_creds(_metadata, in, "abc", 0,
+		     (struct ucred) { 0, 65534, 65534 });
+	expect_creds(_metadata, in, "def", 0,
+		     (struct ucred) { getpid(), getuid(), getgid() });
 }
 
-/* SO_INQ */
+TEST_HARNESS_MAIN
 
 static int set_inq(int fd, int val, socklen_t len)
 {
@@ -808,17 +638,18 @@ static int recv_inq(int fd, int flags)
 	return inq ? *inq : -1;
 }
 
-/* Of what the listener accepts, too, as all options */
 TEST(inq)
 {
-	int listener, out, in, left;
+	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM };
+	int listener, out, in, left, i;
 	char buf[100] = "";
 	__u32 channel;
 
+	/* Of what the listener accepts, too, as all options */
 	listener = my_listener(_metadata, 1, &channel);
 	ASSERT_EQ(0, set_inq(listener, 1, sizeof(int)));
 	out = my_client(_metadata, channel);
-	in = accept(listener, NULL, NULL);
+	in = my_accept(_metadata, listener);
 	ASSERT_EQ(100, send(out, buf, sizeof(buf), 0));
 	EXPECT_EQ(100, recv_inq(in, MSG_PEEK));
 	EXPECT_EQ(37, recv_inq(in, 0));
@@ -831,28 +662,18 @@ TEST(inq)
 	/* At the end there is nothing. */
 	close(out);
 	EXPECT_EQ(0, recv_inq(in, 0));
+
+	EXPECT_EQ(EINVAL, set_inq(in, 2, sizeof(int)));
+	EXPECT_EQ(EINVAL, set_inq(in, -1, sizeof(int)));
+	EXPECT_EQ(EINVAL, set_inq(in, 1, 1));
+	EXPECT_EQ(EFAULT, err_of(setsockopt(in, SOL_SOCKET, SO_INQ, NULL,
+					    sizeof(int))));
+	EXPECT_EQ(0, recv_inq(in, 0));
 	ASSERT_EQ(0, set_inq(in, 0, sizeof(int)));
 	EXPECT_EQ(-1, recv_inq(in, 0));
-}
-
-TEST(inq_option)
-{
-	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM };
-	int fd = my_socket(_metadata), i;
-
-	EXPECT_EQ(EINVAL, set_inq(fd, 2, sizeof(int)));
-	EXPECT_EQ(EINVAL, set_inq(fd, -1, sizeof(int)));
-	EXPECT_EQ(EINVAL, set_inq(fd, 1, 1));
-	EXPECT_EQ(EFAULT, err_of(setsockopt(fd, SOL_SOCKET, SO_INQ, NULL,
-					    sizeof(int))));
 	for (i = 0; i < 3; i++) {
 		my_type = types[i];
 		EXPECT_EQ(i ? ENOPROTOOPT : 0,
 			  set_inq(my_socket(_metadata), 1, sizeof(int)));
 	}
-}
-
-int main(int argc, char **argv)
-{
-	return my_test_main(argc, argv);
 }

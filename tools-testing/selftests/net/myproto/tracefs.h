@@ -73,14 +73,4 @@ static inline void tracefs_begin(void)
 	atexit(tracefs_end);
 }
 
-/* What SO_COOKIE or SO_NETNS_COOKIE says of @fd, 0 if nothing */
-static inline __u64 cookie_opt(int fd, int opt)
-{
-	__u64 cookie = 0;
-	socklen_t len = sizeof(cookie);
-
-	getsockopt(fd, SOL_SOCKET, opt, &cookie, &len);
-	return cookie;
-}
-
 #endif /* MYPROTO_TRACEFS_H */

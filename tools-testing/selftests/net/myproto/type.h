@@ -14,15 +14,8 @@ FIXTURE_VARIANT(type)
 	int type;
 };
 
-FIXTURE_VARIANT_ADD(type, stream)
-{
-	.type = SOCK_STREAM,
-};
-
-FIXTURE_VARIANT_ADD(type, seqpacket)
-{
-	.type = SOCK_SEQPACKET,
-};
+FIXTURE_VARIANT_ADD(type, stream) { SOCK_STREAM };
+FIXTURE_VARIANT_ADD(type, seqpacket) { SOCK_SEQPACKET };
 
 FIXTURE_SETUP(type)
 {

@@ -15,12 +15,16 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/capability.h>
+#include <linux/filter.h>
 #include <linux/myproto.h>
+#include <linux/sock_diag.h>
 #include <linux/socket.h>
 
 #include "kselftest_harness.h"
@@ -119,15 +123,10 @@ static inline __s64 my_name(struct __test_metadata *_metadata, int fd,
 {
 	struct sockaddr_my addr;
 	socklen_t len = sizeof(addr);
-	int ret;
 
 	memset(&addr, 0xff, sizeof(addr));
-	if (peer)
-		ret = getpeername(fd, (struct sockaddr *)&addr, &len);
-	else
-		ret = getsockname(fd, (struct sockaddr *)&addr, &len);
-
-	ASSERT_EQ(0, err_of(ret));
+	ASSERT_EQ(0, (peer ? getpeername : getsockname)
+		     (fd, (struct sockaddr *)&addr, &len));
 	EXPECT_EQ(sizeof(addr), len);
 	EXPECT_EQ(AF_MYPROTO, addr.smy_family);
 	EXPECT_EQ(0, addr.__smy_pad);
@@ -142,6 +141,15 @@ static inline __s64 my_channel(struct __test_metadata *_metadata, int fd)
 static inline __s64 my_peer(struct __test_metadata *_metadata, int fd)
 {
 	return my_name(_metadata, fd, true);
+}
+
+/* errno of getpeername() */
+static inline int my_peer_err(int fd)
+{
+	struct sockaddr_my addr;
+	socklen_t len = sizeof(addr);
+
+	return err_of(getpeername(fd, (struct sockaddr *)&addr, &len));
 }
 
 /* A listener on a dynamic channel, which is stored in @channel */
@@ -161,6 +169,16 @@ static inline int my_client(struct __test_metadata *_metadata, __u32 channel)
 
 	ASSERT_EQ(0, my_connect(fd, channel))
 		TH_LOG("connect to %u: %s", channel, strerror(errno));
+	return fd;
+}
+
+/* The next connection of @listener */
+static inline int my_accept(struct __test_metadata *_metadata, int listener)
+{
+	int fd = accept(listener, NULL, NULL);
+
+	ASSERT_LE(0, fd)
+		TH_LOG("accept: %s", strerror(errno));
 	return fd;
 }
 
@@ -185,8 +203,7 @@ static inline void my_connection(struct __test_metadata *_metadata, int fd[2])
 
 	listener = my_listener(_metadata, 1, &channel);
 	fd[0] = my_client(_metadata, channel);
-	fd[1] = accept(listener, NULL, NULL);
-	ASSERT_LE(0, fd[1]);
+	fd[1] = my_accept(_metadata, listener);
 	close(listener);
 }
 
@@ -226,6 +243,37 @@ static inline int get_int_opt(struct __test_metadata *_metadata, int fd,
 
 	ASSERT_EQ(0, getsockopt(fd, SOL_SOCKET, opt, &val, &len));
 	return val;
+}
+
+/* What SO_MEMINFO tells at @i: SK_MEMINFO_... */
+static inline __u32 my_meminfo(struct __test_metadata *_metadata, int fd, int i)
+{
+	__u32 info[SK_MEMINFO_VARS] = {};
+	socklen_t len = sizeof(info);
+
+	ASSERT_EQ(0, getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len));
+	return info[i];
+}
+
+static inline struct ucred my_peercred(struct __test_metadata *_metadata,
+				       int fd)
+{
+	struct ucred cred = {};
+	socklen_t len = sizeof(cred);
+
+	ASSERT_EQ(0, getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len));
+	EXPECT_EQ(sizeof(cred), len);
+	return cred;
+}
+
+/* Attach a filter that keeps @keep bytes of each message: errno */
+static inline int my_filter(int fd, __u32 keep)
+{
+	struct sock_filter code = BPF_STMT(BPF_RET | BPF_K, keep);
+	struct sock_fprog prog = { .len = 1, .filter = &code };
+
+	return err_of(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog,
+				 sizeof(prog)));
 }
 
 /* Data */
@@ -298,6 +346,18 @@ static inline void expect_eof(struct __test_metadata *_metadata, int fd)
 	EXPECT_EQ(0, recv(fd, &c, 1, MSG_DONTWAIT));
 }
 
+/* Both ends can send to the other, and nothing else was there. */
+static inline void expect_exchange(struct __test_metadata *_metadata, int a,
+				   int b)
+{
+	EXPECT_EQ(EAGAIN, try_recv(a));
+	EXPECT_EQ(EAGAIN, try_recv(b));
+	expect_send(_metadata, a, "there");
+	expect_send(_metadata, b, "back");
+	expect_recv(_metadata, b, "there");
+	expect_recv(_metadata, a, "back");
+}
+
 /* What poll() says about @fd, waiting less than @ms for one of @events. At the
  * end of the time it looks again, which is not the same as being woken.
  */
@@ -315,6 +375,30 @@ static inline int poll_now(int fd)
 {
 	return poll_for(fd, POLLIN | POLLPRI | POLLOUT | POLLRDHUP, 0);
 }
+
+/* Wait a little after the @n-th look, mostly microseconds; false at @end */
+static inline bool look_again(int n, long end)
+{
+	/* A sleep may be longer than all the time there is. */
+	if (n >= 200 && now_ms() >= end)
+		return false;
+	if (n < 100)
+		sched_yield();
+	else
+		usleep(200);
+	return true;
+}
+
+/* Wait until @cond holds; tells whether it does */
+#define wait_until(cond) ({						\
+	long __end = now_ms() + WAIT_MS;				\
+	bool __done;							\
+	int __n = 0;							\
+									\
+	while (!(__done = (cond)) && look_again(__n++, __end))		\
+		;							\
+	__done;								\
+})
 
 /* Processes */
 
@@ -369,17 +453,68 @@ static inline char proc_state(pid_t pid)
 /* Wait until @pid sleeps; false if it ended or never slept */
 static inline bool wait_asleep(pid_t pid)
 {
-	long end = now_ms() + WAIT_MS;
 	char state;
 
-	do {
-		state = proc_state(pid);
-		if (state == 'S')
-			return true;
-		usleep(1000);
-	} while (state && state != 'Z' && now_ms() < end);
+	return wait_until(!(state = proc_state(pid)) || strchr("SZ", state)) &&
+	       state == 'S';
+}
 
-	return false;
+/* What a child ends with that exits with @code, as my_wait() tells */
+#define in_child(code) ({						\
+	pid_t __pid = my_fork(_metadata);				\
+									\
+	if (!__pid)							\
+		_exit(code);						\
+	my_wait(__pid);							\
+})
+
+/* A child that exits with @code, for which it has to sleep first */
+#define sleeping_child(code) ({						\
+	pid_t __pid = my_fork(_metadata);				\
+									\
+	if (!__pid)							\
+		_exit(code);						\
+	ASSERT_TRUE(wait_asleep(__pid));				\
+	__pid;								\
+})
+
+/* The number in the line of a /proc file that begins with @name, -1: none */
+static inline __s64 proc_number(const char *path, const char *name)
+{
+	FILE *f = fopen(path, "r");
+	size_t len = strlen(name);
+	char line[256];
+	__s64 n = -1;
+
+	while (f && n < 0 && fgets(line, sizeof(line), f))
+		if (!strncmp(line, name, len))
+			n = atoll(line + len);
+	if (f)
+		fclose(f);
+	return n;
+}
+
+/* The same of the fdinfo of @fd */
+static inline __s64 fdinfo_number(int fd, const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	return proc_number(path, name);
+}
+
+/* Do without the capability @cap; errno */
+static inline int my_drop_cap(int cap)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &head, data))
+		return errno;
+	data[CAP_TO_INDEX(cap)].effective &= ~CAP_TO_MASK(cap);
+	return err_of(syscall(SYS_capset, &head, data));
 }
 
 /* A descriptor of a new network namespace, which the caller is in then */
@@ -434,13 +569,6 @@ static inline int sysctl_set(const char *name, const char *value)
 	return err;
 }
 
-/* Whether a security module gives sockets labels */
-static inline bool has_labels(void)
-{
-	return !access("/sys/fs/smackfs", F_OK) ||
-	       !access("/sys/fs/selinux", F_OK);
-}
-
 /* How many sockets /proc/net/protocols counts, -1 without a MYSOCK line */
 static inline int sockets_in_use(void)
 {
@@ -460,18 +588,16 @@ static inline int sockets_in_use(void)
 /* The same once it is @count: sockets go after a grace period */
 static inline int sockets_settle_at(int count)
 {
-	long end = now_ms() + WAIT_MS;
-
-	while (sockets_in_use() != count && now_ms() < end)
-		usleep(10000);
+	wait_until(sockets_in_use() == count);
 	return sockets_in_use();
 }
 
 /*
- * Enter a network namespace that only this program has: channels, sysctls and
- * counts of sockets are its own there. Skips all tests if that cannot be.
+ * Before main(), enter a network namespace that only this program has:
+ * channels, sysctls and counts of sockets are its own there. Skips all tests if
+ * that cannot be.
  */
-static inline void my_start(void)
+static void __attribute__((constructor)) my_start(void)
 {
 	/* It may load the module. The other namespace counts the socket. */
 	int fd = socket(AF_MYPROTO, SOCK_STREAM, 0);
@@ -484,10 +610,9 @@ static inline void my_start(void)
 			       strerror(errno));
 }
 
-/* Instead of TEST_HARNESS_MAIN */
+/* The same as TEST_HARNESS_MAIN, which is shorter */
 static inline int my_test_main(int argc, char **argv)
 {
-	my_start();
 	return test_harness_run(argc, argv);
 }
 

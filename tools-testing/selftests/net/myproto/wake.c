@@ -18,20 +18,9 @@
 #define ROUNDS		100
 #define FEW_ROUNDS	30
 
-FIXTURE_VARIANT_ADD(pair, stream)
-{
-	.type = SOCK_STREAM,
-};
-
-FIXTURE_VARIANT_ADD(pair, seqpacket)
-{
-	.type = SOCK_SEQPACKET,
-};
-
-FIXTURE_VARIANT_ADD(pair, dgram)
-{
-	.type = SOCK_DGRAM,
-};
+FIXTURE_VARIANT_ADD(pair, stream) { .type = SOCK_STREAM };
+FIXTURE_VARIANT_ADD(pair, seqpacket) { .type = SOCK_SEQPACKET };
+FIXTURE_VARIANT_ADD(pair, dgram) { .type = SOCK_DGRAM };
 
 /*
  * Wait until senders may sleep: a stream waits until half is free, a message
@@ -41,90 +30,85 @@ static bool becomes_full(struct __test_metadata *_metadata, int fd)
 {
 	int rcvbuf = get_int_opt(_metadata, fd, SO_RCVBUF);
 	int full = my_type == SOCK_STREAM ? rcvbuf - rcvbuf / 2 + 1 : rcvbuf;
-	long end = now_ms() + WAIT_MS;
-	int i;
 
-	for (i = 0; (int)mem_charged(_metadata, fd) < full; i++)
-		if (!look_again(i, end))
-			return false;
-	return true;
+	return wait_until((int)mem_charged(_metadata, fd) >= full);
 }
 
 static bool becomes_empty(int fd)
 {
-	long end = now_ms() + WAIT_MS;
-	int i;
-
-	for (i = 0; poll_now(fd) & POLLIN; i++)
-		if (!look_again(i, end))
-			return false;
-	return true;
+	return wait_until(!(poll_now(fd) & POLLIN));
 }
 
 /* Threads and pollers of one socket */
 
-/* Space does not wake the reader, who is first in line but not in the way. */
-TEST_F(pair, space_beside_reader)
+/* Have the socket @fd[0] get what @event tells of, or take all of it away. */
+static void bring(struct __test_metadata *_metadata, const int *fd, int event)
 {
-	int near = self->fd[0], far = self->fd[1], epoll, edge, i;
-	struct worker reader = { .call = call_recv, .fd = near, .len = LEN };
+	if (event == EPOLLIN)
+		expect_send(_metadata, fd[1], "abc");
+	else
+		EXPECT_LT(0U, my_drain(_metadata, fd[1]));
+}
+
+static void take_away(struct __test_metadata *_metadata, const int *fd,
+		      int event)
+{
+	if (event == EPOLLOUT)
+		my_fill(_metadata, fd[0], LEN);
+	else
+		my_drain(_metadata, fd[0]);
+}
+
+/* What @event tells of does not wake @sleeper, who is first in line but not in
+ * the way of others.
+ */
+static void beside_sleeper(struct __test_metadata *_metadata, const int *fd,
+			   int event, struct worker *sleeper)
+{
 	long before;
+	int i, epoll;
 
-	set_rcvbuf(_metadata, far, RCVBUF);
-	worker_start(_metadata, &reader);
-	worker_sleep(_metadata, &reader);
-	before = worker_switches(&reader);
+	set_rcvbuf(_metadata, fd[1], RCVBUF);
+	sleeper->fd = fd[0];
+	sleeper->len = LEN;
+	take_away(_metadata, fd, EPOLLIN + EPOLLOUT - event);
+	worker_start(_metadata, sleeper);
+	worker_sleep(_metadata, sleeper);
+	take_away(_metadata, fd, event);
+	before = workers_switches(sleeper, 1);
 	for (i = 0; i < ROUNDS; i++) {
-		my_fill(_metadata, near, LEN);
-		EXPECT_LT(0, my_drain(_metadata, far));
-		ASSERT_TRUE(workers_settle(&reader, 1));
+		bring(_metadata, fd, event);
+		take_away(_metadata, fd, event);
+		ASSERT_TRUE(workers_settle(sleeper, 1));
 	}
-	EXPECT_GT(ROUNDS / 5, worker_switches(&reader) - before);
+	EXPECT_GT(ROUNDS / 5, workers_switches(sleeper, 1) - before);
 
-	for (edge = 0; edge < 2; edge++) {
-		epoll = make_epoll(_metadata, near, EPOLLOUT | EPOLLEXCLUSIVE |
-				   (edge ? EPOLLET : 0));
-		EXPECT_EQ(EPOLLOUT, next_event(epoll, 0));
-		my_fill(_metadata, near, LEN);
+	for (i = 0; i < 2; i++) {
+		epoll = make_epoll(_metadata, fd[0], event | EPOLLEXCLUSIVE |
+				   (i ? EPOLLET : 0));
 		EXPECT_EQ(0, next_event(epoll, 0));
-		my_drain(_metadata, far);
-		EXPECT_EQ(EPOLLOUT, next_event(epoll, WAIT_MS));
+		bring(_metadata, fd, event);
+		EXPECT_EQ(event, next_event(epoll, WAIT_MS));
+		take_away(_metadata, fd, event);
 		close(epoll);
 	}
-	expect_send(_metadata, far, "abc");
-	EXPECT_TRUE(worker_finish(&reader));
+	bring(_metadata, fd, EPOLLIN + EPOLLOUT - event);
+	EXPECT_TRUE(worker_finish(sleeper));
+}
+
+TEST_F(pair, space_beside_reader)
+{
+	struct worker reader = { .call = call_recv };
+
+	beside_sleeper(_metadata, self->fd, EPOLLOUT, &reader);
 	EXPECT_EQ(3, reader.ret);
 }
 
 TEST_F(pair, data_beside_sender)
 {
-	int near = self->fd[0], far = self->fd[1], epoll, edge, i;
-	struct worker sender = { .call = call_send, .fd = near, .len = LEN };
-	long before;
+	struct worker sender = { .call = call_send };
 
-	set_rcvbuf(_metadata, far, RCVBUF);
-	my_fill(_metadata, near, LEN);
-	worker_start(_metadata, &sender);
-	worker_sleep(_metadata, &sender);
-	before = worker_switches(&sender);
-	for (i = 0; i < ROUNDS; i++) {
-		expect_send(_metadata, far, "abc");
-		expect_recv(_metadata, near, "abc");
-		ASSERT_TRUE(workers_settle(&sender, 1));
-	}
-	EXPECT_GT(ROUNDS / 5, worker_switches(&sender) - before);
-
-	for (edge = 0; edge < 2; edge++) {
-		epoll = make_epoll(_metadata, near, EPOLLIN | EPOLLEXCLUSIVE |
-				   (edge ? EPOLLET : 0));
-		EXPECT_EQ(0, next_event(epoll, 0));
-		expect_send(_metadata, far, "abc");
-		EXPECT_EQ(EPOLLIN, next_event(epoll, WAIT_MS));
-		expect_recv(_metadata, near, "abc");
-		close(epoll);
-	}
-	my_drain(_metadata, far);
-	EXPECT_TRUE(worker_finish(&sender));
+	beside_sleeper(_metadata, self->fd, EPOLLIN, &sender);
 	EXPECT_EQ(LEN, sender.ret);
 }
 
@@ -132,23 +116,23 @@ TEST_F(pair, data_beside_sender)
 static void pollers_beside_senders(struct __test_metadata *_metadata,
 				   const int *fd, __u32 flags)
 {
-	struct worker all[5] = {
-		{ .call = call_recv },
-		{ .call = call_send }, { .call = call_send },
-		{ .call = call_epoll }, { .call = call_epoll },
+	static long (* const call[])(struct worker *worker) = {
+		call_recv, call_send, call_send, call_epoll, call_epoll,
 	};
+	/* Some threads go on after this. */
+	struct worker *all = calloc(5, sizeof(*all));
 	struct worker *sender = &all[1], *poller = &all[3];
 	int i, round;
 
 	set_rcvbuf(_metadata, fd[1], 4 * RCVBUF);
 	for (i = 0; i < 5; i++) {
+		all[i].call = call[i];
 		all[i].fd = fd[0];
 		/* So little that poll() still says that there is space */
 		all[i].len = SMALL;
-		all[i].epoll = make_epoll(_metadata, fd[0], EPOLLOUT |
-					  EPOLLEXCLUSIVE | flags);
-		if (i < 3)
-			close(all[i].epoll);
+		if (i >= 3)
+			all[i].epoll = make_epoll(_metadata, fd[0], EPOLLOUT |
+						  EPOLLEXCLUSIVE | flags);
 		worker_start(_metadata, &all[i]);
 	}
 	/* They are all in line before the pollers. */
@@ -178,14 +162,13 @@ static void pollers_beside_senders(struct __test_metadata *_metadata,
 	}
 }
 
-TEST_F(pair, pollers_beside_senders_level)
+TEST_F(pair, pollers_beside_senders)
 {
-	pollers_beside_senders(_metadata, self->fd, 0);
-}
+	int fd[2];
 
-TEST_F(pair, pollers_beside_senders_edge)
-{
-	pollers_beside_senders(_metadata, self->fd, EPOLLET);
+	pollers_beside_senders(_metadata, self->fd, 0);
+	my_connection(_metadata, fd);
+	pollers_beside_senders(_metadata, fd, EPOLLET);
 }
 
 /* Waits for a message, then takes all there are */
@@ -205,18 +188,21 @@ static long call_poll_and_recv(struct worker *worker)
 static void poller_beside_reader(struct __test_metadata *_metadata,
 				 const int *fd, __u32 flags)
 {
-	struct worker all[2] = {
-		{ .call = call_recv, .fd = fd[0], .len = 1 },
-		{ .call = call_poll_and_recv, .fd = fd[0], .len = 1 },
-	};
+	struct worker *all = calloc(2, sizeof(*all));
 	int round;
 
 	catch_usr1(_metadata);
-	all[1].epoll = make_epoll(_metadata, fd[0],
-				  EPOLLIN | EPOLLEXCLUSIVE | flags);
-	all[1].loop = true;
-	worker_start(_metadata, &all[0]);
-	worker_start(_metadata, &all[1]);
+	workers_start(_metadata, &all[0], 1, (struct worker) {
+		.call = call_recv, .fd = fd[0], .len = 1,
+	});
+	workers_start(_metadata, &all[1], 1, (struct worker) {
+		.call = call_poll_and_recv,
+		.fd = fd[0],
+		.epoll = make_epoll(_metadata, fd[0],
+				    EPOLLIN | EPOLLEXCLUSIVE | flags),
+		.len = 1,
+		.loop = true,
+	});
 	for (round = 0; round < FEW_ROUNDS; round++) {
 		if (worker_idle(&all[0]))
 			worker_sleep(_metadata, &all[0]);
@@ -233,36 +219,18 @@ static void poller_beside_reader(struct __test_metadata *_metadata,
 	}
 }
 
-TEST_F(pair, poller_beside_reader_level)
+TEST_F(pair, poller_beside_reader)
 {
-	poller_beside_reader(_metadata, self->fd, 0);
-}
+	int fd[2];
 
-TEST_F(pair, poller_beside_reader_edge)
-{
-	poller_beside_reader(_metadata, self->fd, EPOLLET);
+	poller_beside_reader(_metadata, self->fd, 0);
+	my_connection(_metadata, fd);
+	poller_beside_reader(_metadata, fd, EPOLLET);
 }
 
 /* Several threads in recv() of one socket */
 
 #define READERS	4
-
-static void readers_start(struct __test_metadata *_metadata,
-			  struct worker *worker, int fd, bool loop)
-{
-	int i;
-
-	catch_usr1(_metadata);
-	for (i = 0; i < READERS; i++) {
-		worker[i] = (struct worker) {
-			.call = call_recv,
-			.fd = fd,
-			.len = LEN,
-			.loop = loop,
-		};
-		worker_start(_metadata, &worker[i]);
-	}
-}
 
 TEST_F(pair, message_wakes_one)
 {
@@ -270,7 +238,9 @@ TEST_F(pair, message_wakes_one)
 	int i, done = 0;
 	long before;
 
-	readers_start(_metadata, worker, self->fd[0], true);
+	workers_start(_metadata, worker, READERS, (struct worker) {
+		.call = call_recv, .fd = self->fd[0], .len = LEN, .loop = true,
+	});
 	ASSERT_TRUE(workers_settle(worker, READERS));
 	before = workers_switches(worker, READERS);
 	for (i = 0; i < FEW_ROUNDS; i++) {
@@ -291,17 +261,19 @@ TEST_F(pair, message_wakes_one)
 TEST_F(pair, signal_passes_message_on)
 {
 	struct worker worker[READERS], *last = &worker[READERS - 1];
-	int i, round;
+	int round;
 
-	readers_start(_metadata, worker, self->fd[0], false);
+	catch_usr1(_metadata);
+	workers_start(_metadata, worker, READERS, (struct worker) {
+		.call = call_recv, .fd = self->fd[0], .len = LEN,
+	});
 	for (round = 0; round < FEW_ROUNDS; round++) {
 		workers_sleep(_metadata, worker, READERS);
 		interrupt(worker, 0, round % READERS);
 		spin(round);
 		expect_send(_metadata, self->fd[1], "abc");
 		interrupt(worker, round % READERS, READERS - 1);
-		for (i = 0; i < READERS - 1; i++)
-			ASSERT_TRUE(worker_finish(&worker[i]));
+		ASSERT_TRUE(workers_finish(worker, READERS - 1));
 		ASSERT_TRUE(becomes_empty(self->fd[0]))
 			TH_LOG("round %d: nobody reads", round);
 
@@ -319,6 +291,7 @@ TEST_F(pair, signal_passes_message_on)
 FIXTURE(senders)
 {
 	struct worker worker[SENDERS];
+	size_t len;
 	__u32 channel;
 	int receiver;
 	int fd;		/* the socket of them all */
@@ -330,53 +303,27 @@ FIXTURE_VARIANT(senders)
 	bool own;	/* each has a socket of its own */
 };
 
-FIXTURE_VARIANT_ADD(senders, stream)
-{
-	.type = SOCK_STREAM,
-};
-
-FIXTURE_VARIANT_ADD(senders, seqpacket)
-{
-	.type = SOCK_SEQPACKET,
-};
-
-FIXTURE_VARIANT_ADD(senders, dgram)
-{
-	.type = SOCK_DGRAM,
-};
-
-FIXTURE_VARIANT_ADD(senders, dgram_own)
-{
-	.type = SOCK_DGRAM,
-	.own = true,
-};
+FIXTURE_VARIANT_ADD(senders, stream) { SOCK_STREAM, false };
+FIXTURE_VARIANT_ADD(senders, seqpacket) { SOCK_SEQPACKET, false };
+FIXTURE_VARIANT_ADD(senders, dgram) { SOCK_DGRAM, false };
+FIXTURE_VARIANT_ADD(senders, dgram_own) { SOCK_DGRAM, true };
 
 FIXTURE_SETUP(senders)
 {
-	size_t len = LEN;
-	int fd[2], i;
+	int fd[2];
 
 	my_type = variant->type;
-	if (variant->own) {
-		fd[1] = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
-		self->channel = my_channel(_metadata, fd[1]);
-		fd[0] = my_client(_metadata, self->channel);
-	} else {
-		my_connection(_metadata, fd);
-	}
+	my_connection(_metadata, fd);
 	self->fd = fd[0];
 	self->receiver = fd[1];
+	if (variant->own) {
+		self->channel = my_channel(_metadata, fd[1]);
+		ASSERT_EQ(0, my_dissolve(fd[1]));
+	}
 	set_rcvbuf(_metadata, self->receiver, RCVBUF);
 	/* All that a stream takes at a time */
-	if (my_type == SOCK_STREAM)
-		len = get_int_opt(_metadata, self->receiver, SO_RCVBUF);
-
-	for (i = 0; i < SENDERS; i++) {
-		self->worker[i].call = call_send;
-		self->worker[i].len = len;
-		self->worker[i].fd = variant->own ?
-			my_client(_metadata, self->channel) : self->fd;
-	}
+	self->len = my_type != SOCK_STREAM ? LEN :
+		    get_int_opt(_metadata, self->receiver, SO_RCVBUF);
 	catch_usr1(_metadata);
 }
 
@@ -387,14 +334,19 @@ FIXTURE_TEARDOWN(senders)
 }
 
 static void senders_start(struct __test_metadata *_metadata,
-			  struct worker *worker, bool loop)
+			  struct _test_data_senders *self, bool loop)
 {
 	int i;
 
-	for (i = 0; i < SENDERS; i++) {
-		worker[i].loop = loop;
-		worker_start(_metadata, &worker[i]);
-	}
+	for (i = 0; i < SENDERS; i++)
+		workers_start(_metadata, &self->worker[i], 1, (struct worker) {
+			.call = call_send,
+			.len = self->len,
+			.fd = self->channel ? my_client(_metadata,
+							self->channel) :
+					      self->fd,
+			.loop = loop,
+		});
 }
 
 /* Read one message, or all that a stream takes at a time. */
@@ -407,16 +359,15 @@ static ssize_t read_one(int fd)
 
 TEST_F(senders, read_wakes_few)
 {
-	size_t len = self->worker[0].len;
 	long before;
 	int i;
 
-	my_fill(_metadata, self->fd, len);
-	senders_start(_metadata, self->worker, true);
+	my_fill(_metadata, self->fd, self->len);
+	senders_start(_metadata, self, true);
 	ASSERT_TRUE(workers_settle(self->worker, SENDERS));
 	before = workers_switches(self->worker, SENDERS);
 	for (i = 0; i < FEW_ROUNDS; i++) {
-		ASSERT_EQ((ssize_t)len, read_one(self->receiver));
+		ASSERT_EQ((ssize_t)self->len, read_one(self->receiver));
 		ASSERT_TRUE(becomes_full(_metadata, self->receiver))
 			TH_LOG("all sleep after message %d", i);
 		ASSERT_TRUE(workers_settle(self->worker, SENDERS));
@@ -426,20 +377,18 @@ TEST_F(senders, read_wakes_few)
 }
 
 /* All but the last have left: there is no space that this one could use. */
-static void senders_check(struct __test_metadata *_metadata,
-			  struct worker *worker, int receiver, int round)
+static void expect_last(struct __test_metadata *_metadata,
+			struct _test_data_senders *self, int round)
 {
-	int i;
+	struct worker *last = &self->worker[SENDERS - 1];
 
-	for (i = 0; i < SENDERS - 1; i++)
-		ASSERT_TRUE(worker_finish(&worker[i]));
-	ASSERT_TRUE(becomes_full(_metadata, receiver))
+	ASSERT_TRUE(workers_finish(self->worker, SENDERS - 1));
+	ASSERT_TRUE(becomes_full(_metadata, self->receiver))
 		TH_LOG("round %d: the last one sleeps", round);
-
-	my_drain(_metadata, receiver);
-	ASSERT_TRUE(worker_finish(&worker[i]));
-	ASSERT_EQ((ssize_t)worker[i].len, worker[i].ret);
-	my_drain(_metadata, receiver);
+	my_drain(_metadata, self->receiver);
+	ASSERT_TRUE(worker_finish(last));
+	ASSERT_EQ((ssize_t)last->len, last->ret);
+	my_drain(_metadata, self->receiver);
 }
 
 /* All but one leave by a signal just when there is space. */
@@ -448,16 +397,16 @@ TEST_F(senders, signal_passes_space_on)
 	struct worker *worker = self->worker;
 	int round, first;
 
-	senders_start(_metadata, worker, false);
+	senders_start(_metadata, self, false);
 	for (round = 0; round < FEW_ROUNDS; round++) {
 		first = round % SENDERS;
-		my_fill(_metadata, self->fd, worker->len);
+		my_fill(_metadata, self->fd, self->len);
 		workers_sleep(_metadata, worker, SENDERS);
 		interrupt(worker, 0, first);
 		spin(round);
 		ASSERT_LT(0, read_one(self->receiver));
 		interrupt(worker, first, SENDERS - 1);
-		senders_check(_metadata, worker, self->receiver, round);
+		expect_last(_metadata, self, round);
 	}
 }
 
@@ -469,9 +418,9 @@ TEST_F(senders, timeout_passes_space_on)
 	struct worker *worker = self->worker;
 	int i, round;
 
-	senders_start(_metadata, worker, false);
+	senders_start(_metadata, self, false);
 	for (round = 0; round < 20; round++) {
-		my_fill(_metadata, self->fd, worker->len);
+		my_fill(_metadata, self->fd, self->len);
 		/* A call looks at it when it begins. */
 		for (i = 0; i < SENDERS - 1; i++) {
 			set_timeout(_metadata, worker[i].fd, SO_SNDTIMEO,
@@ -483,38 +432,24 @@ TEST_F(senders, timeout_passes_space_on)
 		worker_sleep(_metadata, &worker[i]);
 		usleep((TIMEOUT_MS - round) * 1000);
 		ASSERT_LT(0, read_one(self->receiver));
-		senders_check(_metadata, worker, self->receiver, round);
+		expect_last(_metadata, self, round);
 	}
-}
-
-static pid_t sender_child(struct __test_metadata *_metadata, int fd,
-			  __u32 channel, size_t len)
-{
-	static const char buf[1 << 16];
-	pid_t pid = my_fork(_metadata);
-
-	if (pid) {
-		ASSERT_TRUE(wait_asleep(pid));
-		return pid;
-	}
-	/* A socket that is closed when its process ends */
-	if (channel)
-		fd = my_client(_metadata, channel);
-	_exit(err_of(send(fd, buf, len, MSG_NOSIGNAL)));
 }
 
 /* The same with processes, all but one of which are killed */
 TEST_F(senders, kill_passes_space_on)
 {
-	size_t len = self->worker[0].len;
+	static const char buf[1 << 16];
 	pid_t pid[SENDERS];
 	int i, round, code;
 
 	for (round = 0; round < 10; round++) {
-		my_fill(_metadata, self->fd, len);
+		my_fill(_metadata, self->fd, self->len);
+		/* A socket of its own is closed when the process ends. */
 		for (i = 0; i < SENDERS; i++)
-			pid[i] = sender_child(_metadata, self->fd,
-					      self->channel, len);
+			pid[i] = sleeping_child(err_of(send(self->channel ?
+				my_client(_metadata, self->channel) : self->fd,
+				buf, self->len, MSG_NOSIGNAL)));
 		for (i = 0; i < SENDERS; i++) {
 			if (i == round % SENDERS)
 				ASSERT_LT(0, read_one(self->receiver));
@@ -538,73 +473,59 @@ TEST_F(senders, kill_passes_space_on)
  * the sender goes on.
  */
 
-static const struct {
-	size_t len;	/* of each send() */
-	bool edge;
-} wanting[] = {
-	{ SMALL, false }, { LEN, false }, { 70000, false },
-	{ SMALL, true }, { LEN, true }, { 70000, true },
-};
+static size_t wanting_total;	/* how much to send before the end */
 
-/* Sends all, then the end; with an epoll it waits for an edge when it has to */
-static long call_send_all(struct worker *worker)
+/* With MSG_DONTWAIT it waits for an edge when it has to */
+static long call_send_on(struct worker *worker)
 {
-	size_t sent = 0;
-	ssize_t n;
+	ssize_t n = call_send(worker);
 
-	while (sent < worker->total) {
-		n = send(worker->fd, worker->buf, worker->len,
-			 worker->flags | MSG_NOSIGNAL);
-		if (n < 0 && errno != EAGAIN)
-			return n;
-		if (n > 0)
-			sent += n;
-		if (n == (ssize_t)worker->len)
-			continue;
-		if (next_event(worker->epoll, WAIT_MS) != EPOLLOUT) {
-			errno = ETIMEDOUT;
-			return -1;
-		}
-	}
-	return shutdown(worker->fd, SHUT_WR) ? -1 : (long)sent;
+	if (n < 0 && errno != EAGAIN)
+		return n;
+	if (n > 0)
+		worker->total += n;
+	if (worker->total >= wanting_total)
+		return shutdown(worker->fd, SHUT_WR);
+	return n == (ssize_t)worker->len ? n : worker_ready(worker, POLLOUT);
 }
 
 /* A new connection in @fd, to which the sender sends; tells SO_RCVBUF */
-static int wanting_open(struct __test_metadata *_metadata,
-			struct worker *sender, int i, int fd[2])
+static int wanting_start(struct __test_metadata *_metadata,
+			 struct worker *sender, int i, int fd[2])
 {
+	static const size_t len[] = { SMALL, LEN, 70000 };
+
 	my_type = SOCK_STREAM;
 	my_connection(_metadata, fd);
 	set_rcvbuf(_metadata, fd[1], RCVBUF);
-	sender->fd = fd[0];
-	sender->len = wanting[i].len;
-	sender->flags = 0;
-	if (wanting[i].edge) {
-		sender->flags = MSG_DONTWAIT;
-		sender->epoll = make_epoll(_metadata, fd[0],
-					   EPOLLOUT | EPOLLET);
-		next_event(sender->epoll, 0);
-	}
+	*sender = (struct worker) {
+		.call = call_send_on,
+		.fd = fd[0],
+		.epoll = make_epoll(_metadata, fd[0], EPOLLOUT | EPOLLET),
+		.len = len[i % 3],
+		.flags = i < 3 ? 0 : MSG_DONTWAIT,
+		.loop = true,
+	};
+	next_event(sender->epoll, 0);
+	worker_start(_metadata, sender);
 	return get_int_opt(_metadata, fd[1], SO_RCVBUF);
 }
 
 TEST(wanting_rcvlowat)
 {
-	struct worker sender = { .call = call_send_all, .len = 70000 };
 	int fd[2], rcvbuf, epoll, i;
-	size_t total;
+	struct worker sender;
 	char buf[700];
+	size_t total;
 	ssize_t n;
 
-	worker_start(_metadata, &sender);
-	for (i = 0; i < ARRAY_SIZE(wanting); i++) {
-		rcvbuf = wanting_open(_metadata, &sender, i, fd);
+	for (i = 0; i < 6; i++) {
+		wanting_total = (i % 3 ? 500 : 200) * LEN;
+		rcvbuf = wanting_start(_metadata, &sender, i, fd);
 		set_int_opt(_metadata, fd[1], SO_RCVLOWAT, rcvbuf / 10 * 9);
-		epoll = make_epoll(_metadata, fd[1], EPOLLIN |
-				   (wanting[i].edge ? EPOLLET : 0));
-		sender.total = (sender.len < LEN ? 200 : 500) * LEN;
+		epoll = make_epoll(_metadata, fd[1],
+				   i < 3 ? EPOLLIN : EPOLLIN | EPOLLET);
 		total = 0;
-		worker_tell(&sender);
 		do {
 			ASSERT_EQ(EPOLLIN, EPOLLIN & next_event(epoll, WAIT_MS))
 				TH_LOG("case %d: both sleep after %zu bytes", i,
@@ -614,20 +535,19 @@ TEST(wanting_rcvlowat)
 				if (n > 0)
 					total += n;
 				/* Another edge comes only when all was read. */
-			} while (n > 0 && wanting[i].edge);
+			} while (n > 0 && i >= 3);
 		} while (n > 0 || (n < 0 && errno == EAGAIN));
 		ASSERT_EQ(0, n);
-		ASSERT_TRUE(worker_finish(&sender));
-		EXPECT_EQ(sender.ret, (long)total);
-		EXPECT_LE(sender.total, total);
+		ASSERT_EQ(0, pthread_join(sender.thread, NULL));
+		EXPECT_EQ(sender.total, total);
+		EXPECT_LE(wanting_total, total);
 	}
 }
 
 /* A peek at more than there may be, and somebody who reads meanwhile */
 TEST(wanting_peek_waitall)
 {
-	struct worker sender = { .call = call_send_all, .len = 70000 };
-	struct worker peeker = {
+	struct worker sender, peeker = {
 		.call = call_recv,
 		.len = 1 << 16,
 		.flags = MSG_PEEK | MSG_WAITALL,
@@ -635,14 +555,12 @@ TEST(wanting_peek_waitall)
 	int fd[2], i, round;
 	char buf[700];
 
-	worker_start(_metadata, &sender);
 	worker_start(_metadata, &peeker);
-	for (i = 0; i < ARRAY_SIZE(wanting); i++) {
-		peeker.len = 2 * wanting_open(_metadata, &sender, i, fd);
+	/* It does not end before the other end does. */
+	wanting_total = SIZE_MAX;
+	for (i = 0; i < 6; i++) {
+		peeker.len = 2 * wanting_start(_metadata, &sender, i, fd);
 		peeker.fd = fd[1];
-		/* It does not end before the other end does. */
-		sender.total = SIZE_MAX;
-		worker_tell(&sender);
 		for (round = 0; round < 200; round++) {
 			worker_tell(&peeker);
 			recv(fd[1], buf, sizeof(buf), MSG_DONTWAIT);
@@ -651,10 +569,9 @@ TEST(wanting_peek_waitall)
 				       round);
 			ASSERT_LT(0, peeker.ret);
 		}
-		ASSERT_FALSE(worker_idle(&sender))
-			TH_LOG("%ld: %s", sender.ret, strerror(sender.err));
 		ASSERT_EQ(0, shutdown(fd[1], SHUT_RD));
-		ASSERT_TRUE(worker_finish(&sender));
+		ASSERT_EQ(0, pthread_join(sender.thread, NULL));
+		EXPECT_EQ(EPIPE, sender.err);
 	}
 }
 
@@ -686,50 +603,15 @@ static const struct shortage {
 	{ SOCK_DGRAM, 2000, 2000, .drain = true },
 };
 
-FIXTURE(shortage)
-{
-	struct fault fault;
-};
-
-FIXTURE_SETUP(shortage)
-{
-	fault_init(_metadata, &self->fault);
-}
-
-FIXTURE_TEARDOWN(shortage)
-{
-	fault_exit(&self->fault);
-}
-
-/* send(), or splice() from a pipe, without waiting */
-static ssize_t short_send(int fd, const char *buf, size_t len, int pipe)
-{
-	return pipe < 0 ?
-	       send(fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL) :
-	       splice(pipe, NULL, fd, NULL, len, SPLICE_F_NONBLOCK);
-}
-
-static int full_pipe(struct __test_metadata *_metadata, const char *buf,
-		     size_t len)
-{
-	int fd[2];
-
-	ASSERT_EQ(0, pipe(fd));
-	ASSERT_LE((int)len, fcntl(fd[1], F_SETPIPE_SZ, 2 * len));
-	ASSERT_EQ((ssize_t)len, write(fd[1], buf, len));
-	close(fd[1]);
-	return fd[0];
-}
-
 /* Send with the @nth allocation failing; false if there are not so many. */
 static bool shortage_try(struct __test_metadata *_metadata,
 			 struct fault *fault, const struct shortage *shortage,
 			 int nth, int *cut)
 {
 	static const char buf[4 * PIECE];
-	int fd[2], epoll, pipe = -1, err;
+	ssize_t n, len = shortage->len;
+	int fd[2], epoll, pipefd[2], err;
 	bool failed;
-	ssize_t n;
 
 	my_connection(_metadata, fd);
 	/* Enough for all that is sent, and half of it not */
@@ -738,17 +620,19 @@ static bool shortage_try(struct __test_metadata *_metadata,
 	epoll = make_epoll(_metadata, fd[0], EPOLLOUT | EPOLLET);
 	EXPECT_EQ(EPOLLOUT, next_event(epoll, 0));
 	if (shortage->queued)
-		ASSERT_EQ((ssize_t)shortage->queued,
-			  short_send(fd[0], buf, shortage->queued, -1));
-	if (shortage->splice)
-		pipe = full_pipe(_metadata, buf, shortage->len);
+		ASSERT_LT(0, send(fd[0], buf, shortage->queued, MSG_DONTWAIT));
+	ASSERT_EQ(0, pipe(pipefd));
+	ASSERT_LE(len, fcntl(pipefd[1], F_SETPIPE_SZ, 2 * len));
+	ASSERT_EQ(len, write(pipefd[1], buf, len));
 	EXPECT_EQ(0, next_event(epoll, 0));
 
 	fault_arm(fault, nth);
-	n = short_send(fd[0], buf, shortage->len, pipe);
+	n = shortage->splice ? splice(pipefd[0], NULL, fd[0], NULL, len,
+				      SPLICE_F_NONBLOCK) :
+			       send(fd[0], buf, len, MSG_DONTWAIT);
 	err = err_of(n);
 	failed = !fault_unused(fault);
-	if (n != (ssize_t)shortage->len) {
+	if (n != len) {
 		++*cut;
 		EXPECT_TRUE(failed);
 		if (n < 0)
@@ -761,11 +645,12 @@ static bool shortage_try(struct __test_metadata *_metadata,
 	close(fd[0]);
 	close(fd[1]);
 	close(epoll);
-	close(pipe);
+	close(pipefd[0]);
+	close(pipefd[1]);
 	return failed;
 }
 
-TEST_F(shortage, edge_after_short_send)
+TEST_F(fault, edge_after_short_send)
 {
 	int i, nth, cut;
 
@@ -806,15 +691,12 @@ TEST_F(pair, peek_and_poll)
 {
 	struct worker peeker = {
 		.call = call_recv,
+		.fd = self->fd[1],
 		.len = 1,
 		.flags = MSG_PEEK,
 	};
 	int round, missed = 0;
 
-	close(self->fd[0]);
-	close(self->fd[1]);
-	my_socketpair(_metadata, self->fd);
-	peeker.fd = self->fd[1];
 	worker_start(_metadata, &peeker);
 	for (round = 0; round < 1000; round++) {
 		expect_send(_metadata, self->fd[0], "x");
@@ -826,7 +708,4 @@ TEST_F(pair, peek_and_poll)
 	EXPECT_EQ(0, missed);
 }
 
-int main(int argc, char **argv)
-{
-	return my_test_main(argc, argv);
-}
+TEST_HARNESS_MAIN

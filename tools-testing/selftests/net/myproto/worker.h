@@ -68,31 +68,17 @@ static inline bool worker_waits(struct worker *worker)
 	       proc_state(worker->tid) == 'S' && worker_done(worker) == done;
 }
 
-/* How often it went to sleep */
-static inline long worker_switches(struct worker *worker)
+/* How often they went to sleep */
+static inline long workers_switches(const struct worker *worker, int n)
 {
-	char path[64], line[128];
-	long count = -1;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/status", worker->tid);
-	f = fopen(path, "r");
-	if (!f)
-		return -1;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "voluntary_ctxt_switches: %ld", &count) == 1)
-			break;
-	fclose(f);
-	return count;
-}
-
-static inline long workers_switches(struct worker *worker, int n)
-{
+	char path[64];
 	long count = 0;
-	int i;
 
-	for (i = 0; i < n; i++)
-		count += worker_switches(&worker[i]);
+	for (; n--; worker++) {
+		snprintf(path, sizeof(path), "/proc/self/task/%d/status",
+			 worker->tid);
+		count += proc_number(path, "voluntary_ctxt_switches:");
+	}
 	return count;
 }
 
@@ -107,41 +93,24 @@ static inline bool workers_rest(struct worker *worker, int n)
 	return workers_switches(worker, n) == before;
 }
 
-/* Wait a little after the @n-th look, mostly microseconds; false at @end */
-static inline bool look_again(int n, long end)
-{
-	/* A sleep may be longer than all the time there is. */
-	if (n >= 200 && now_ms() >= end)
-		return false;
-	if (n < 100)
-		sched_yield();
-	else
-		usleep(200);
-	return true;
-}
-
 /* Wait until each sleeps in its call or has nothing to do */
 static inline bool workers_settle(struct worker *worker, int n)
 {
-	long end = now_ms() + WAIT_MS;
-	int i;
-
-	for (i = 0; !workers_rest(worker, n); i++)
-		if (!look_again(i, end))
-			return false;
-	return true;
+	return wait_until(workers_rest(worker, n));
 }
 
 /* Wait until it has made all calls it was told to */
 static inline bool worker_finish(struct worker *worker)
 {
-	long end = now_ms() + WAIT_MS;
-	int i;
+	return wait_until(worker_idle(worker));
+}
 
-	for (i = 0; !worker_idle(worker); i++)
-		if (!look_again(i, end))
-			return false;
-	return true;
+/* The same for several */
+static inline bool workers_finish(struct worker *worker, int n)
+{
+	for (; n && worker_finish(worker); n--)
+		worker++;
+	return !n;
 }
 
 static inline void worker_start(struct __test_metadata *_metadata,
@@ -153,6 +122,17 @@ static inline void worker_start(struct __test_metadata *_metadata,
 	ASSERT_EQ(0, pthread_create(&worker->thread, NULL, worker_run, worker));
 	while (!__atomic_load_n(&worker->tid, __ATOMIC_SEQ_CST))
 		sched_yield();
+}
+
+/* Start @n threads alike */
+static inline void workers_start(struct __test_metadata *_metadata,
+				 struct worker *worker, int n,
+				 struct worker like)
+{
+	for (; n--; worker++) {
+		*worker = like;
+		worker_start(_metadata, worker);
+	}
 }
 
 static inline void worker_tell(struct worker *worker)
@@ -223,6 +203,16 @@ static inline int next_event(int epoll, int ms)
 	int n = epoll_wait(epoll, &event, 1, ms);
 
 	return n < 0 ? -1 : n ? (int)event.events : 0;
+}
+
+/* In a loop: sleep until @events come, by poll() if there is no epoll */
+static inline long worker_ready(struct worker *worker, int events)
+{
+	if (worker->epoll < 0 ? poll_for(worker->fd, events, WAIT_MS) :
+				next_event(worker->epoll, WAIT_MS))
+		return 1;
+	errno = ETIMEDOUT;
+	return -1;
 }
 
 static inline void on_signal(int sig)
