@@ -1,3 +1,3 @@
 #!/bin/sh
 # make test-all: make test, and what takes longer or QEMU.
-exec "$(dirname "$0")/test.sh" coverage kcsan compat
+exec "$(dirname "$0")/test.sh" parts coverage kcsan compat
