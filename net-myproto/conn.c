@@ -630,8 +630,18 @@ static void myproto_close_children(struct list_head *children)
 	}
 }
 
-static void myproto_close_peer(struct sock *sk, struct sock *peer, bool reset)
+static void myproto_close_peer(struct sock *sk, bool reset)
 {
+	struct myproto_sock *msk = myproto_sk(sk);
+	struct sock *peer;
+
+	spin_lock(&sk->sk_receive_queue.lock);
+	peer = myproto_peer_locked(sk);
+	RCU_INIT_POINTER(msk->peer, NULL);
+	spin_unlock(&sk->sk_receive_queue.lock);
+	if (!peer)
+		return;
+
 	myproto_relay_del(sk, peer);
 	/* A closed peer needs no shutdown and no wake-up. */
 	if (sk->sk_type != SOCK_DGRAM &&
@@ -655,7 +665,6 @@ void myproto_close(struct sock *sk, bool reset)
 	SKB_DR_INIT(reason, SOCKET_CLOSE);
 	bool listens, unread;
 	LIST_HEAD(children);
-	struct sock *peer;
 	u32 len;
 
 	trace_myproto_release(sk);
@@ -681,8 +690,6 @@ void myproto_close(struct sock *sk, bool reset)
 	unread = len || !skb_queue_empty(&sk->sk_write_queue);
 	/* Pairs with smp_load_acquire() in myproto_inq(). */
 	smp_store_release(&msk->rx_read, msk->rx_total);
-	peer = myproto_peer_locked(sk);
-	RCU_INIT_POINTER(msk->peer, NULL);
 	spin_unlock(&sk->sk_receive_queue.lock);
 
 	myproto_close_children(&children);
@@ -694,8 +701,7 @@ void myproto_close(struct sock *sk, bool reset)
 	if (unread)
 		myproto_drop_unread(sk, len, reason);
 	atomic_set(&sk->sk_rmem_alloc, 0);
-	if (peer)
-		myproto_close_peer(sk, peer, reset || unread);
+	myproto_close_peer(sk, reset || unread);
 	/* Last: woken threads must see the final state. */
 	myproto_wake_room_all(sk);
 	sock_put(sk);

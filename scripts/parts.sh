@@ -29,7 +29,7 @@ while IFS=$'\t' read -r title _ end; do
 	mkdir "$here"
 	cp -r "$top/scripts" "$here"
 	mkdir "$here/patches"
-	series | head -n "$end" | xargs cp -t "$here/patches"
+	series | sed -n "1,${end}p" | xargs cp -t "$here/patches"
 	(cd "$here/patches" && ls) >"$here/series"
 	say "part $n: $title"
 	tests=$here/build/linux/tools/testing/selftests/net/myproto
