@@ -243,17 +243,20 @@ struct sock *myproto_channel_lookup(const struct net *net, u32 channel)
 	struct sock *sk;
 
 	rcu_read_lock();
-	sk = rhashtable_lookup(&myproto_table, &key, myproto_table_params);
-	/* Acquire: check the key of the socket that the reference is for. */
-	if (sk && !refcount_inc_not_zero_acquire(&sk->sk_refcnt))
-		sk = NULL;
+	while ((sk = rhashtable_lookup(&myproto_table, &key,
+				       myproto_table_params))) {
+		/* The memory may have become another socket meanwhile, and
+		 * what matched may be of both. Acquire: check the key of the
+		 * socket that the reference is for.
+		 */
+		if (!refcount_inc_not_zero_acquire(&sk->sk_refcnt))
+			continue;
+		if (!myproto_key_cmp(&arg, sk))
+			break;
+		sock_put(sk);
+	}
 	rcu_read_unlock();
 
-	/* The memory may be another socket now. Then the first was closed. */
-	if (sk && myproto_key_cmp(&arg, sk)) {
-		sock_put(sk);
-		return NULL;
-	}
 	return sk;
 }
 EXPORT_SYMBOL_GPL(myproto_channel_lookup);

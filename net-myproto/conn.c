@@ -688,8 +688,6 @@ void myproto_close(struct sock *sk, bool reset)
 	/* Messages can be empty, and small data is not in an skb. */
 	len = myproto_inq(sk);
 	unread = len || !skb_queue_empty(&sk->sk_write_queue);
-	/* Pairs with smp_load_acquire() in myproto_inq(). */
-	smp_store_release(&msk->rx_read, msk->rx_total);
 	spin_unlock(&sk->sk_receive_queue.lock);
 
 	myproto_close_children(&children);
@@ -702,6 +700,10 @@ void myproto_close(struct sock *sk, bool reset)
 		myproto_drop_unread(sk, len, reason);
 	atomic_set(&sk->sk_rmem_alloc, 0);
 	myproto_close_peer(sk, reset || unread);
+	/* Last: the peer must see an error when it sees that data is gone.
+	 * Pairs with smp_load_acquire() in myproto_inq().
+	 */
+	smp_store_release(&msk->rx_read, msk->rx_total);
 	/* Last: woken threads must see the final state. */
 	myproto_wake_room_all(sk);
 	sock_put(sk);

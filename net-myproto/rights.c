@@ -13,6 +13,7 @@
 #include <linux/fs.h>
 #include <linux/net.h>
 #include <linux/skbuff.h>
+#include <linux/slab.h>
 #include <linux/socket.h>
 #include <net/scm.h>
 #include <net/sock.h>
@@ -57,7 +58,7 @@ void myproto_rights_send(struct sock *peer, struct sk_buff *skb,
 	scm_inflight_add(fpl);
 	atomic_add(fpl->count, &myproto_sk(peer)->scm_fds);
 	MYPROTO_CB(skb)->fpl = fpl;
-	skb->truesize += sizeof(*fpl);
+	skb->truesize += kmalloc_size_roundup(sizeof(*fpl));
 	skb->destructor = myproto_skb_destruct;
 }
 

@@ -186,8 +186,12 @@ static bool myproto_small_append(struct sock *sk, struct sock *peer,
 		refcount_set(&buf->users, 1);
 		myproto_small_link(peer, buf);
 	} else {
+		u32 slack = min_t(u32, need, buf->slack);
+
 		WRITE_ONCE(msk->small_space, myproto_small_space(buf));
-		atomic_add(need, &peer->sk_rmem_alloc);
+		/* Unused bytes may be charged already. */
+		buf->slack -= slack;
+		atomic_add(need - slack, &peer->sk_rmem_alloc);
 	}
 	return true;
 }

@@ -153,8 +153,8 @@ static struct sock *myproto_sockets_seek(const struct net *net, u32 bucket,
  * @pos: 0, or the position where the iteration was paused; is updated
  *
  * Finds every socket that exists during the whole iteration exactly once.
- * Numbers wrap like jiffies: the numbers of neighbours in a bucket must differ
- * by less than 2^31.
+ * Numbers wrap: fewer than 2^32 sockets must be added to a bucket while its
+ * oldest one exists.
  *
  * Return: a socket, or NULL. Its bucket lock is held, so that it cannot be
  * closed, until myproto_sockets_next() or myproto_sockets_end().
@@ -162,17 +162,18 @@ static struct sock *myproto_sockets_seek(const struct net *net, u32 bucket,
 struct sock *myproto_sockets_find(const struct net *net, loff_t *pos)
 {
 	struct myproto_bucket *buckets = myproto_net(net)->buckets;
-	u32 bucket = *pos >> MYPROTO_POS_SHIFT;
+	u32 bucket = *pos >> MYPROTO_POS_SHIFT, last;
 	struct sock *sk;
 
 	if (bucket >= MYPROTO_BUCKETS)
 		return NULL;
 
 	spin_lock(&buckets[bucket].lock);
+	last = buckets[bucket].last;
 	sk = myproto_sockets_first(&buckets[bucket]);
 	/* Skip sockets that are newer than the position. */
 	if (*pos & MYPROTO_POS_INSIDE)
-		while (sk && (s32)(sk->sk_hash - (u32)*pos) > 0)
+		while (sk && last - sk->sk_hash < last - (u32)*pos)
 			sk = myproto_sockets_after(sk);
 	return myproto_sockets_seek(net, bucket, sk, pos);
 }

@@ -145,11 +145,15 @@ kernel_make() {
 # line of which must have been accepted. A .config made from the same lines is
 # kept, with what menuconfig changed in it.
 configure() {
-	local out=$1 arch=$2 wanted target=olddefconfig refused
+	local out=$1 arch=$2 wanted option target=olddefconfig refused
 	shift 2
 	mkdir -p "$out"
 	wanted=$(grep -h '^CONFIG_' "$@")
-	[ -e "${source:-$linux}/net/myproto/Kconfig" ] || wanted=$(grep -v '^CONFIG_MYPROTO' <<<"$wanted")
+	# Not every part of the series has all of its options.
+	for option in MYPROTO MYPROTO_DIAG; do
+		grep -qsx "config $option" "${source:-$linux}/net/myproto/Kconfig" ||
+			wanted=$(grep -v "^CONFIG_$option=" <<<"$wanted")
+	done
 	if [ "$wanted" != "$(cat "$out/wanted" 2>/dev/null)" ] || [ ! -e "$out/.config" ]; then
 		target=allnoconfig
 		rm -f "$out/wanted"

@@ -912,6 +912,34 @@ static void share_time(long seconds)
 	race_ms = seconds * 1000 / count;
 }
 
+static void *close_fd(void *fd)
+{
+	close(*(int *)fd);
+	return NULL;
+}
+
+/* When what the peer has not read is gone, there is an error that says so. */
+TEST(outq_against_close)
+{
+	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET };
+	int i, queued, fd[2];
+	pthread_t thread;
+
+	for (i = 0; i < 200; i++) {
+		my_type = types[i % 2];
+		my_connection(_metadata, fd);
+		my_fill(_metadata, fd[0], 4096);
+		ASSERT_EQ(0, pthread_create(&thread, NULL, close_fd, &fd[1]));
+		do {
+			ASSERT_EQ(0, ioctl(fd[0], SIOCOUTQ, &queued));
+		} while (queued);
+		ASSERT_EQ(ECONNRESET, get_int_opt(_metadata, fd[0], SO_ERROR))
+			TH_LOG("round %d", i);
+		pthread_join(thread, NULL);
+		close(fd[0]);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const char *seconds = getenv("MYPROTO_STRESS_SECONDS");
