@@ -324,7 +324,8 @@ static inline u32 myproto_peer_channel(const struct sock *sk)
 /* A send needs only some free space: the charge may exceed sk_rcvbuf once. */
 static inline bool myproto_rx_space(const struct sock *sk)
 {
-	return READ_ONCE(sk->sk_rcvbuf) > sk_rmem_alloc_get(sk);
+	/* Unsigned: the charge may exceed INT_MAX then. */
+	return (u32)READ_ONCE(sk->sk_rcvbuf) > (u32)sk_rmem_alloc_get(sk);
 }
 
 /* Whether to wake threads that wait for space. Half of a stream's buffer must
@@ -333,10 +334,12 @@ static inline bool myproto_rx_space(const struct sock *sk)
  */
 static inline bool myproto_rx_writable(const struct sock *sk)
 {
-	int rcvbuf = READ_ONCE(sk->sk_rcvbuf);
-	int room = rcvbuf - sk_rmem_alloc_get(sk);
+	u32 rcvbuf = READ_ONCE(sk->sk_rcvbuf);
+	u32 used = sk_rmem_alloc_get(sk);
 
-	return sk->sk_type == SOCK_STREAM ? room >= rcvbuf / 2 : room > 0;
+	if (sk->sk_type == SOCK_STREAM)
+		return used <= rcvbuf - rcvbuf / 2;
+	return used < rcvbuf;
 }
 
 /* True with SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD. sk_scm_recv_flags cannot

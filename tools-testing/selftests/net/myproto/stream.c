@@ -571,40 +571,6 @@ TEST_F(pair, small_data_in_every_way)
 	EXPECT_EQ(EAGAIN, try_recv(s.fd[1]));
 }
 
-TEST_F(pair, small_data_one_by_one)
-{
-	char out[3000], buf[sizeof(out)] = "";
-	int in = self->fd[1];
-	pid_t pid;
-	size_t i;
-
-	/* Who is woken for a write gets all of it, wherever its place ends. */
-	for (i = 0; i < 10; i++) {
-		pid = sleeping_child(recv(in, buf, 60, 0));
-		ASSERT_EQ(40, send(self->fd[0], buf, 40, 0));
-		EXPECT_EQ(40, my_wait(pid));
-	}
-
-	/* Who waits for a whole record peeks until it is there: that each byte
-	 * was looked at alone must not make it take more room.
-	 */
-	fill_pattern(out, sizeof(out), 1);
-	for (i = 0; i < sizeof(out); i++) {
-		ASSERT_EQ(1, send(self->fd[0], out + i, 1, MSG_DONTWAIT));
-		ASSERT_EQ((ssize_t)i + 1, recv(in, buf, sizeof(buf),
-					       MSG_DONTWAIT | MSG_PEEK));
-	}
-	EXPECT_EQ((ssize_t)sizeof(buf), recv(in, buf, sizeof(buf),
-					     MSG_DONTWAIT));
-	EXPECT_EQ(0, memcmp(buf, out, sizeof(out)));
-	EXPECT_EQ(0U, mem_charged(_metadata, in));
-
-	set_int_opt(_metadata, in, SO_PEEK_OFF, 5);
-	expect_send(_metadata, self->fd[0], "abcdefghij");
-	ASSERT_EQ(4, recv(in, buf, 4, MSG_DONTWAIT));
-	EXPECT_EQ(1, get_int_opt(_metadata, in, SO_PEEK_OFF));
-}
-
 /* The place for small data does not know who sent it. */
 TEST_F(pair, small_data_then_passcred)
 {
@@ -676,4 +642,38 @@ TEST(inq)
 		EXPECT_EQ(i ? ENOPROTOOPT : 0,
 			  set_inq(my_socket(_metadata), 1, sizeof(int)));
 	}
+}
+
+TEST_F(pair, small_data_one_by_one)
+{
+	char out[3000], buf[sizeof(out)] = "";
+	int in = self->fd[1];
+	pid_t pid;
+	size_t i;
+
+	/* Who is woken for a write gets all of it, wherever its place ends. */
+	for (i = 0; i < 10; i++) {
+		pid = sleeping_child(recv(in, buf, 60, 0));
+		ASSERT_EQ(40, send(self->fd[0], buf, 40, 0));
+		EXPECT_EQ(40, my_wait(pid));
+	}
+
+	/* Who waits for a whole record peeks until it is there: that each byte
+	 * was looked at alone must not make it take more room.
+	 */
+	fill_pattern(out, sizeof(out), 1);
+	for (i = 0; i < sizeof(out); i++) {
+		ASSERT_EQ(1, send(self->fd[0], out + i, 1, MSG_DONTWAIT));
+		ASSERT_EQ((ssize_t)i + 1, recv(in, buf, sizeof(buf),
+					       MSG_DONTWAIT | MSG_PEEK));
+	}
+	EXPECT_EQ((ssize_t)sizeof(buf), recv(in, buf, sizeof(buf),
+					     MSG_DONTWAIT));
+	EXPECT_EQ(0, memcmp(buf, out, sizeof(out)));
+	EXPECT_EQ(0U, mem_charged(_metadata, in));
+
+	set_int_opt(_metadata, in, SO_PEEK_OFF, 5);
+	expect_send(_metadata, self->fd[0], "abcdefghij");
+	ASSERT_EQ(4, recv(in, buf, 4, MSG_DONTWAIT));
+	EXPECT_EQ(1, get_int_opt(_metadata, in, SO_PEEK_OFF));
 }

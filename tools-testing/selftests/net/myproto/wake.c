@@ -667,25 +667,6 @@ TEST_F(fault, edge_after_short_send)
 	}
 }
 
-/* What peeking moves elsewhere, and charges less there, makes room. */
-TEST(peek_makes_room)
-{
-	int fd[2], epoll, charged;
-	char buf[1000] = "";
-
-	my_type = SOCK_STREAM;
-	my_connection(_metadata, fd);
-	ASSERT_EQ(600, send(fd[0], buf, 600, 0));
-	ASSERT_EQ(1, recv(fd[1], buf, 1, MSG_PEEK));
-	charged = mem_charged(_metadata, fd[1]);
-	set_int_opt(_metadata, fd[1], SO_RCVBUF, charged + 10);
-	ASSERT_EQ(20, send(fd[0], buf, 20, 0));
-	epoll = make_epoll(_metadata, fd[0], EPOLLOUT | EPOLLET);
-	EXPECT_EQ(0, next_event(epoll, 0));
-	ASSERT_EQ(620, recv(fd[1], buf, sizeof(buf), MSG_PEEK));
-	EXPECT_EQ(EPOLLOUT, next_event(epoll, WAIT_MS));
-}
-
 /* A message that is there is seen while somebody peeks at it. */
 TEST_F(pair, peek_and_poll)
 {
@@ -709,3 +690,22 @@ TEST_F(pair, peek_and_poll)
 }
 
 TEST_HARNESS_MAIN
+
+/* What peeking moves elsewhere, and charges less there, makes room. */
+TEST(peek_makes_room)
+{
+	int fd[2], epoll, charged;
+	char buf[1000] = "";
+
+	my_type = SOCK_STREAM;
+	my_connection(_metadata, fd);
+	ASSERT_EQ(600, send(fd[0], buf, 600, 0));
+	ASSERT_EQ(1, recv(fd[1], buf, 1, MSG_PEEK));
+	charged = mem_charged(_metadata, fd[1]);
+	set_int_opt(_metadata, fd[1], SO_RCVBUF, charged + 10);
+	ASSERT_EQ(20, send(fd[0], buf, 20, 0));
+	epoll = make_epoll(_metadata, fd[0], EPOLLOUT | EPOLLET);
+	EXPECT_EQ(0, next_event(epoll, 0));
+	ASSERT_EQ(620, recv(fd[1], buf, sizeof(buf), MSG_PEEK));
+	EXPECT_EQ(EPOLLOUT, next_event(epoll, WAIT_MS));
+}
