@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # make bench: AF_MYPROTO beside the other families: ns in a kernel that runs at the
 # speed of this machine (bench/native.sh), instructions in QEMU, whether it meets
-# the bars (bench/bars), and a chart. BENCH=full has more rounds.
+# the bars (bench/bars), and a chart. BENCH=full has more rounds, APPS=1 measures
+# programs instead (bench/apps.sh).
 . "$(dirname "$0")/lib/common.sh"
+[ "${APPS:-0}" != 1 ] || exec "$top/bench/apps.sh"
 out=$build/bench
 form=${BENCH:-short}
 # Instructions repeat, a few messages tell as much as many.
