@@ -6,10 +6,12 @@ how many of the kernel there are for one request.
 RUN has QEMU's monitor and the guest's second serial port as sockets. The log, which
 is far too long for a file, goes through a pipe."""
 import os
-import socket
 import subprocess
 import sys
 import time
+
+sys.dont_write_bytecode = True
+import qemu
 
 run, vmlinux = sys.argv[1:]
 # Both clients call it once for a request, both servers never.
@@ -21,36 +23,8 @@ count = """$2 ~ /^f/ { n++ }
 $2 == mark { last = n; if (!calls++) first = n }
 END { print last - first, calls - 1 }"""
 
-
-def connect(name):
-    end = time.monotonic() + 60
-    while True:
-        peer = socket.socket(socket.AF_UNIX)
-        try:
-            peer.connect(f"{run}/{name}")
-            return peer
-        except OSError:
-            peer.close()
-            if time.monotonic() > end:
-                sys.exit(f"error: QEMU does not open {run}/{name}")
-            time.sleep(0.1)
-
-
-def answer(*commands):
-    for command in commands:
-        monitor.sendall(command.encode() + b"\n")
-        text = b""
-        while not text.endswith(b"(qemu) "):
-            part = monitor.recv(4096)
-            if not part:
-                sys.exit("error: the guest ended before its time")
-            text += part
-
-
-monitor = connect("monitor")
-port = connect("port")
-while not monitor.recv(4096).endswith(b"(qemu) "):
-    pass
+monitor = qemu.Monitor(run)
+port = qemu.connect(run, "port")
 os.mkfifo(f"{run}/log")
 found = {}
 for line in port.makefile("r", newline="\n"):
@@ -58,9 +32,9 @@ for line in port.makefile("r", newline="\n"):
     # The pipe ends when QEMU takes another log.
     counter = subprocess.Popen(["awk", "-F/", "-v", f"mark={addresses[mark]}", count, f"{run}/log"],
                                stdout=subprocess.PIPE, text=True)
-    answer("singlestep on", f"logfile {run}/log", "log exec,nochain")
+    monitor.tell("singlestep on", f"logfile {run}/log", "log exec,nochain")
     time.sleep(10)
-    answer("log none", "logfile /dev/null", "singlestep off")
+    monitor.tell("log none", "logfile /dev/null", "singlestep off")
     instructions, requests = map(int, counter.communicate()[0].split())
     if requests < 1:
         sys.exit(f"error: {name} over {family} makes no requests")

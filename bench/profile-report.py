@@ -5,36 +5,14 @@ how many there were in each function of the kernel, by operation.
 
 RUN has QEMU's monitor and the guest's second serial port as sockets, and its log."""
 import bisect
-import socket
 import subprocess
 import sys
-import time
+
+sys.dont_write_bytecode = True
+import qemu
 
 run, vmlinux, program, count = sys.argv[1:]
 count = int(count)
-
-
-def connect(name):
-    end = time.monotonic() + 60
-    while True:
-        peer = socket.socket(socket.AF_UNIX)
-        try:
-            peer.connect(f"{run}/{name}")
-            return peer
-        except OSError:
-            peer.close()
-            if time.monotonic() > end:
-                sys.exit(f"error: QEMU does not open {run}/{name}")
-            time.sleep(0.1)
-
-
-def answer(monitor):
-    text = b""
-    while not text.endswith(b"(qemu) "):
-        part = monitor.recv(4096)
-        if not part:
-            sys.exit("error: the guest ended before its time")
-        text += part
 
 
 def symbols(file):
@@ -46,15 +24,12 @@ def symbols(file):
     return table
 
 
-monitor = connect("monitor")
-port = connect("port")
-answer(monitor)
+monitor = qemu.Monitor(run)
+port = qemu.connect(run, "port")
 for commands in ("singlestep on", "log exec,nochain"), ("log none", "singlestep off"):
     if not port.recv(1):
         sys.exit("error: the program ended before its time")
-    for command in commands:
-        monitor.sendall(command.encode() + b"\n")
-        answer(monitor)
+    monitor.tell(*commands)
     port.sendall(b"\n")
 
 # A symbol at the same address as the one before is another name of it.

@@ -137,7 +137,8 @@ coccicheck() {
 }
 
 scripts_are_clean() {
-	shellcheck "$top"/scripts/*.sh "$lib"/*.sh "$guest"/*.sh "$top"/bench/*.sh "$top"/fuzz/*.sh
+	shellcheck "$top"/scripts/*.sh "$lib"/*.sh "$guest"/*.sh "$top"/bench/*.sh "$top"/fuzz/*.sh \
+		"$top"/examples/*/*.sh "$top/examples/preload/myproto-run"
 	(cd "$tree" && added | grep '\.sh$' | xargs -r shellcheck -x -P SCRIPTDIR)
 }
 

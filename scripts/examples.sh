@@ -55,10 +55,8 @@ part() { # NAME COMMAND...
 need socat openssl iproute2 # examples/hosts
 say "booting User-Mode Linux"
 part examples bash "$guest/examples.sh" "${commands[@]}"
+"$lib/build-preload.sh"
 for name in preload hosts; do
-	[ ! -e "$guest/examples-$name.sh" ] || {
-		[ ! -e "$lib/build-$name.sh" ] || "$lib/build-$name.sh"
-		part "examples-$name" bash "$guest/examples-$name.sh" "$out"
-	}
+	part "examples-$name" bash "$guest/examples-$name.sh" "$out"
 done
 result examples $passed $failed
