@@ -425,7 +425,4 @@ TEST(unknown)
 		  err_of(socketpair(AF_MYPROTO, SOCK_RAW, 0, fd)));
 }
 
-int main(int argc, char **argv)
-{
-	return my_test_main(argc, argv);
-}
+TEST_HARNESS_MAIN

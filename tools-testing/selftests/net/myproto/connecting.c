@@ -654,10 +654,7 @@ TEST_F(type, shutdown_refuses_in_order)
 			  get_int_opt(_metadata, fd[i], SO_ERROR));
 }
 
-int main(int argc, char **argv)
-{
-	return my_test_main(argc, argv);
-}
+TEST_HARNESS_MAIN
 
 #include "destroy.h"
 

@@ -961,7 +961,6 @@ int main(int argc, char **argv)
 {
 	int fd, err;
 
-	my_start();
 	/* This loads the module of the family, and that of diag. */
 	fd = socket(AF_MYPROTO, SOCK_DGRAM, 0);
 	err = my_destroy(fd);

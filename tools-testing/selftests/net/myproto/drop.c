@@ -212,7 +212,6 @@ int main(int argc, char **argv)
 	char filter[64];
 	int fd;
 
-	my_start();
 	tracefs_begin();
 	fd = socket(AF_MYPROTO, SOCK_STREAM, 0);
 	snprintf(filter, sizeof(filter), "netns_cookie == %llu",

@@ -270,8 +270,6 @@ TEST_F(many, each_once)
 
 int main(int argc, char **argv)
 {
-	/* It loads the module. */
-	my_start();
 	if (access(PROC_FILE, F_OK) && access("/proc/net", F_OK))
 		ksft_exit_skip("no /proc: CONFIG_PROC_FS not set?\n");
 	return test_harness_run(argc, argv);

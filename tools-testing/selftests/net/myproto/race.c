@@ -950,7 +950,7 @@ int main(int argc, char **argv)
 	seed = value ? strtoul(value, NULL, 0) : (unsigned int)now_ms();
 	ksft_print_msg("MYPROTO_SEED=%u\n", seed);
 
-	return my_test_main(argc, argv);
+	return test_harness_run(argc, argv);
 }
 
 #include "destroy.h"

@@ -549,10 +549,7 @@ TEST_F(type, ring_closed_with_requests)
 	}
 }
 
-int main(int argc, char **argv)
-{
-	return my_test_main(argc, argv);
-}
+TEST_HARNESS_MAIN
 
 #include "cmsg.h"
 

@@ -610,10 +610,4 @@ static void __attribute__((constructor)) my_start(void)
 			       strerror(errno));
 }
 
-/* The same as TEST_HARNESS_MAIN, which is shorter */
-static inline int my_test_main(int argc, char **argv)
-{
-	return test_harness_run(argc, argv);
-}
-
 #endif /* MYPROTO_UTIL_H */
