@@ -13,6 +13,7 @@
 #include <linux/security.h>
 #include <linux/sizes.h>
 #include <linux/skbuff.h>
+#include <linux/slab.h>
 #include <linux/wait.h>
 #include <net/scm.h>
 #include <net/sock.h>
@@ -61,6 +62,37 @@ static int myproto_may_send(struct sock *sk, struct sock *peer)
 	return err == -EAGAIN ? -EACCES : err;
 }
 
+/* Wait for space with a small buffer, as myproto_message_send() does with an
+ * skb. Returns @len, 0 if an skb is needed, or an error.
+ */
+static int myproto_message_wait_small(struct sock *sk, struct sock *peer,
+				      struct msghdr *msg, int len, long *timeo)
+{
+	struct myproto_small *buf;
+	int err;
+
+	buf = myproto_small_alloc(sk, peer, msg, len, &err);
+	if (!buf)
+		goto out;
+
+	do {
+		err = myproto_small_enqueue(sk, peer, buf, msg, len);
+		if (err != -EAGAIN)
+			break;
+		err = myproto_wait_room(sk, peer, timeo) ? :
+		      myproto_may_send(sk, peer);
+	} while (!err);
+	/* The wake-up was exclusive, but there may be space for more. */
+	myproto_wake_room(peer);
+	if (!err)
+		return len;
+
+	iov_iter_revert(&msg->msg_iter, len);
+	kfree(buf);
+out:
+	return err == -ESTALE ? 0 : err;
+}
+
 /* Send @len bytes of @msg with the control data @scm. Returns @len, or an error
  * with @msg unchanged, so that the caller can try again.
  */
@@ -68,19 +100,22 @@ static int myproto_message_send(struct sock *sk, struct sock *peer,
 				struct msghdr *msg, int len,
 				struct scm_cookie *scm)
 {
+	long timeo = sock_sndtimeo(sk, msg->msg_flags & MSG_DONTWAIT);
 	bool waited = false;
 	struct sk_buff *skb;
-	long timeo;
 	int err;
 
 	if (!scm && !(msg->msg_flags & MSG_SPLICE_PAGES)) {
 		err = myproto_small_send(sk, peer, msg, len);
+		if (err == -EAGAIN)
+			err = timeo ? myproto_message_wait_small(sk, peer, msg,
+								 len, &timeo) :
+				      0;
 		if (err == -ENOBUFS)
 			goto out;
-		if (err && err != -EAGAIN)
+		if (err)
 			return err;
 	}
-	timeo = sock_sndtimeo(sk, msg->msg_flags & MSG_DONTWAIT);
 
 	/* A nonblocking send checks for space before it copies the data. A
 	 * blocking send copies first: its wake-up is exclusive, so it must be

@@ -676,6 +676,12 @@ struct scm_fp_list *myproto_rights_recv(struct sk_buff *skb,
 void myproto_rights_close(struct sk_buff *skb);
 
 /* small.c */
+struct myproto_small *myproto_small_alloc(struct sock *sk, struct sock *peer,
+					  struct msghdr *msg, u32 len,
+					  int *err);
+int myproto_small_enqueue(struct sock *sk, struct sock *peer,
+			  struct myproto_small *buf, struct msghdr *msg,
+			  int len);
 int myproto_small_send(struct sock *sk, struct sock *peer, struct msghdr *msg,
 		       int len);
 void myproto_small_put(struct myproto_small *buf);

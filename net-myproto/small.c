@@ -83,10 +83,8 @@ static inline bool myproto_small_fill(const struct sock *sk, void *to,
  * to -ESTALE if there is no memory for a large buffer: an skb can use small
  * pages.
  */
-static struct myproto_small *myproto_small_alloc(struct sock *sk,
-						 struct sock *peer,
-						 struct msghdr *msg, u32 len,
-						 int *err)
+struct myproto_small *myproto_small_alloc(struct sock *sk, struct sock *peer,
+					  struct msghdr *msg, u32 len, int *err)
 {
 	const struct myproto_sock *msk = myproto_sk(peer);
 	u32 need = myproto_record_size(sk, len), size;
@@ -212,9 +210,9 @@ static bool myproto_small_appends(const struct sock *peer, u32 need)
  * data needs an skb, -EFAULT if it needs a new buffer, or see
  * myproto_enqueue().
  */
-static int myproto_small_enqueue(struct sock *sk, struct sock *peer,
-				 struct myproto_small *buf, struct msghdr *msg,
-				 int len)
+int myproto_small_enqueue(struct sock *sk, struct sock *peer,
+			  struct myproto_small *buf, struct msghdr *msg,
+			  int len)
 {
 	bool ready = false, added = false;
 	int err;

@@ -435,8 +435,6 @@ TEST_F(fault, credentials)
 		take_walk(_metadata, &self->fault, types[i], &walk);
 }
 
-TEST_HARNESS_MAIN
-
 /* Small data is charged with little more than its length. */
 TEST(small_data_fills_buffer)
 {
@@ -452,3 +450,32 @@ TEST(small_data_fills_buffer)
 		close(fd[1]);
 	}
 }
+
+/* Also if the sender had to wait: otherwise all messages after it need an skb
+ * until the queue is empty.
+ */
+TEST(small_data_after_wait)
+{
+	int fd[2], i, count, each;
+	char buf[64] = "";
+	pid_t pid;
+
+	for (i = 0; i < ARRAY_SIZE(types); i++) {
+		my_type = types[i];
+		if (my_type == SOCK_STREAM)
+			continue;
+		my_connection(_metadata, fd);
+		set_rcvbuf(_metadata, fd[1], RCVBUF);
+		count = my_fill(_metadata, fd[0], sizeof(buf)) / sizeof(buf);
+		each = mem_charged(_metadata, fd[1]) / count;
+		pid = sleeping_child(send(fd[0], buf, sizeof(buf), 0));
+		for (; count > 10; count--)
+			ASSERT_EQ(sizeof(buf), recv(fd[1], buf, sizeof(buf), 0));
+		EXPECT_EQ(sizeof(buf), my_wait(pid));
+		EXPECT_EQ(11 * each, mem_charged(_metadata, fd[1]));
+		close(fd[0]);
+		close(fd[1]);
+	}
+}
+
+TEST_HARNESS_MAIN

@@ -61,6 +61,9 @@ FIXTURE_VARIANT(pays)
 
 FIXTURE_VARIANT_ADD(pays, stream) { SOCK_STREAM, 65536 };
 FIXTURE_VARIANT_ADD(pays, seqpacket) { SOCK_SEQPACKET, 100000 };
+/* Small data is in no skb. */
+FIXTURE_VARIANT_ADD(pays, stream_small) { SOCK_STREAM, 250 };
+FIXTURE_VARIANT_ADD(pays, dgram_small) { SOCK_DGRAM, 1000 };
 
 /* The test is in the folder that holds the groups. */
 FIXTURE_SETUP(pays)
@@ -472,7 +475,3 @@ int main(int argc, char **argv)
 		write_file(CGROUPS, control, "-memory");
 	return ret;
 }
-
-/* Small data is in no skb. */
-FIXTURE_VARIANT_ADD(pays, stream_small) { SOCK_STREAM, 250 };
-FIXTURE_VARIANT_ADD(pays, dgram_small) { SOCK_DGRAM, 1000 };

@@ -689,8 +689,6 @@ TEST_F(pair, peek_and_poll)
 	EXPECT_EQ(0, missed);
 }
 
-TEST_HARNESS_MAIN
-
 /* What peeking moves elsewhere, and charges less there, makes room. */
 TEST(peek_makes_room)
 {
@@ -709,3 +707,5 @@ TEST(peek_makes_room)
 	ASSERT_EQ(620, recv(fd[1], buf, sizeof(buf), MSG_PEEK));
 	EXPECT_EQ(EPOLLOUT, next_event(epoll, WAIT_MS));
 }
+
+TEST_HARNESS_MAIN
