@@ -58,23 +58,32 @@ static int myproto_may_send(struct sock *sk, struct sock *peer)
 	if (sk->sk_type != SOCK_DGRAM)
 		return 0;
 	err = security_sock_local_send(sk, peer);
-	/* A security module must not make a sender wait. */
-	return err == -EAGAIN ? -EACCES : err;
+	/* A security module must not make a sender wait or take an skb. */
+	return err == -EAGAIN || err == -ESTALE ? -EACCES : err;
 }
 
-/* Wait for space with a small buffer, as myproto_message_send() does with an
- * skb. Returns @len, 0 if an skb is needed, or an error.
+/* Send a message without an skb. Returns @len, 0 if an skb is needed, or an
+ * error. @timeo is updated.
  */
-static int myproto_message_wait_small(struct sock *sk, struct sock *peer,
+static int myproto_message_send_small(struct sock *sk, struct sock *peer,
 				      struct msghdr *msg, int len, long *timeo)
 {
 	struct myproto_small *buf;
 	int err;
 
+	do {
+		err = myproto_small_send(sk, peer, msg, len);
+		if (err != -EAGAIN || *timeo)
+			break;
+		err = myproto_wait_room(sk, peer, timeo);
+	} while (!err);
+	if (err != -EAGAIN || !*timeo)
+		return err;
+
+	/* See myproto_message_send(). */
 	buf = myproto_small_alloc(sk, peer, msg, len, &err);
 	if (!buf)
 		goto out;
-
 	do {
 		err = myproto_small_enqueue(sk, peer, buf, msg, len);
 		if (err != -EAGAIN)
@@ -82,7 +91,6 @@ static int myproto_message_wait_small(struct sock *sk, struct sock *peer,
 		err = myproto_wait_room(sk, peer, timeo) ? :
 		      myproto_may_send(sk, peer);
 	} while (!err);
-	/* The wake-up was exclusive, but there may be space for more. */
 	myproto_wake_room(peer);
 	if (!err)
 		return len;
@@ -106,11 +114,7 @@ static int myproto_message_send(struct sock *sk, struct sock *peer,
 	int err;
 
 	if (!scm && !(msg->msg_flags & MSG_SPLICE_PAGES)) {
-		err = myproto_small_send(sk, peer, msg, len);
-		if (err == -EAGAIN)
-			err = timeo ? myproto_message_wait_small(sk, peer, msg,
-								 len, &timeo) :
-				      0;
+		err = myproto_message_send_small(sk, peer, msg, len, &timeo);
 		if (err == -ENOBUFS)
 			goto out;
 		if (err)

@@ -94,7 +94,9 @@ struct myproto_small *myproto_small_alloc(struct sock *sk, struct sock *peer,
 	gfp_t gfp;
 
 	size = sizeof(*buf) + need;
-	more = READ_ONCE(msk->small_tail) && READ_ONCE(msk->small_more);
+	/* Who waits for space holds no more than necessary. */
+	more = READ_ONCE(msk->small_tail) && READ_ONCE(msk->small_more) &&
+	       myproto_rx_space(peer);
 	if (shared)
 		size = max_t(u32, size, more ? MYPROTO_SMALL_MANY :
 					       MYPROTO_SMALL_FEW);

@@ -160,11 +160,11 @@ static void change_while_sender_waits(struct __test_metadata *_metadata,
 	__u32 *ovfl;
 	pid_t pid;
 
-	set_int_opt(_metadata, fd, SO_RXQ_OVFL, 1);
 	set_wish(_metadata, fd, change->before);
 	pid = fork_send(_metadata, link, "abcdefgh",
 			change->names ? &cred : NULL);
 	set_wish(_metadata, fd, change->then);
+	set_int_opt(_metadata, fd, SO_RXQ_OVFL, 1);
 	EXPECT_EQ(0U, drops(_metadata, fd));
 	get_zeros(_metadata, link, 1);
 	EXPECT_EQ(KSFT_PASS, my_wait(pid));
