@@ -41,8 +41,6 @@ save_counts() {
 	umount /tmp/counts
 }
 
-# Nobody else needs the module here.
-export MYPROTO_UNLOAD=1
 number=0 verdict=ok
 tell() { # NAME ok|"not ok"
 	number=$((number + 1))

@@ -53,7 +53,7 @@ static const struct {
 	socklen_t len;
 	sa_family_t family;
 	__u16 pad;
-	int tail;	/* 1 + which byte after the address is not 0 */
+	int tail;	/* a nonzero byte after the address, from 1 */
 	int err;
 } rows[] = {
 	{ "no address", 0, AF_MYPROTO, 0, 0, EINVAL },
@@ -72,7 +72,7 @@ static const struct {
 	{ "length 128", 128, AF_MYPROTO, 0, 0, 0 },
 	{ "length 129", 129, AF_MYPROTO, 0, 0, EINVAL },
 	{ "length -1", -1, AF_MYPROTO, 0, 0, EINVAL },
-	/* It may get a meaning. */
+	/* Reserved, must be 0 */
 	{ "tail", 9, AF_MYPROTO, 0, 1, EINVAL },
 	{ "tail's end", 128, AF_MYPROTO, 0, 120, EINVAL },
 };
@@ -257,7 +257,7 @@ TEST_F(type, unprivileged)
 			EXPECT_EQ(0, bind_err(PRIVILEGED + 1));
 			EXPECT_EQ(0, bind_err(MYPROTO_CHANNEL_ANY));
 			EXPECT_EQ(dgram ? EOPNOTSUPP : err, listen_err());
-			/* It is for those who offer a service. */
+			/* connect() does not need the privilege. */
 			if (err)
 				my_client(_metadata, 500);
 			_exit(_metadata->exit_code);
@@ -306,8 +306,8 @@ TEST(sysctl_unprivileged_channel_start)
 	}
 }
 
-/* listen() listens there. Nobody goes there by not naming a channel: an address
- * that was not filled in reaches nobody.
+/* listen() binds an unbound socket to it. connect() and sendto() to channel 0
+ * fail: an address that was not filled in reaches nobody.
  */
 TEST_F(type, default_channel)
 {

@@ -184,11 +184,12 @@ TEST_F(block, timeout)
 	set_timeout(_metadata, self->fd, ops[self->op].timeout, TIMEOUT_MS);
 	EXPECT_EQ(ops[self->op].would_block, call(self));
 	EXPECT_LE(TIMEOUT_MS, now_ms() - start);
+	EXPECT_GT(WAIT_MS, now_ms() - start);
 	satisfy(_metadata, self);
 	EXPECT_EQ(0, call(self));
 }
 
-/* Also with another who waits, and has made nobody else uninterruptible */
+/* Also while another call waits, which must not make it uninterruptible */
 TEST_F(block, signal_eintr)
 {
 	pid_t pid, second;
@@ -268,9 +269,7 @@ TEST_F(block, woken_by_shutdown)
 		EXPECT_EQ(ops[self->op].shutdown_err, my_wait(pid[i]));
 }
 
-#define NO_CASE	-1
-
-enum { CLOSE = -1, CONNECT_ELSEWHERE = -2 };
+enum { CLOSE = -1, CONNECT_ELSEWHERE = -2, NO_CASE = -3 };
 
 static const struct {
 	enum op op;
@@ -291,7 +290,7 @@ static const struct {
 
 TEST_F(block, ended_by_other_side)
 {
-	int i, how, err, fd;
+	int i, how, err, fd, cases = 0;
 	pid_t pid;
 
 	for (i = 0; i < ARRAY_SIZE(endings); i++) {
@@ -300,6 +299,7 @@ TEST_F(block, ended_by_other_side)
 					      endings[i].err;
 		if (endings[i].op != self->op || err == NO_CASE)
 			continue;
+		cases++;
 		prepare(_metadata, self);
 		pid = call_in_child(_metadata, self);
 		if (how == CONNECT_ELSEWHERE) {
@@ -313,22 +313,22 @@ TEST_F(block, ended_by_other_side)
 		EXPECT_EQ(err, my_wait(pid))
 			TH_LOG("case %d", i);
 	}
+	if (!cases)
+		SKIP(return, "the other side cannot end it");
 }
 
 /* A STREAM send() larger than the room tells how much it queued. */
 TEST(partial_send)
 {
-	enum { SIGNAL, TIMEOUT, CLOSED, SHUTDOWN, READER } how;
+	enum { SIGNAL, TIMEOUT, CLOSED, SHUTDOWN } how;
 	struct worker sender = { .call = call_send, .len = BIG };
-	size_t total;
 	int fd[2];
 
 	catch_usr1(_metadata);
 	worker_start(_metadata, &sender);
-	for (how = SIGNAL; how <= READER; how++) {
+	for (how = SIGNAL; how <= SHUTDOWN; how++) {
 		my_connection(_metadata, fd);
 		sender.fd = fd[0];
-		total = 0;
 		if (how == TIMEOUT) {
 			set_timeout(_metadata, fd[0], SO_SNDTIMEO, TIMEOUT_MS);
 			worker_tell(&sender);
@@ -341,17 +341,8 @@ TEST(partial_send)
 			ASSERT_EQ(0, close(fd[1]));
 		if (how == SHUTDOWN)
 			ASSERT_EQ(0, shutdown(fd[1], SHUT_RD));
-		/* Not partial: it goes on while there comes room. */
-		while (how == READER && total < BIG) {
-			ASSERT_LT(0, poll_for(fd[1], POLLIN, WAIT_MS));
-			total += my_drain(_metadata, fd[1]);
-		}
 
 		ASSERT_TRUE(worker_finish(&sender));
-		if (how == READER) {
-			EXPECT_EQ(BIG, sender.ret);
-			continue;
-		}
 		EXPECT_LT(0, sender.ret);
 		EXPECT_GT(BIG, sender.ret);
 		EXPECT_EQ(how >= CLOSED ? EPIPE : EAGAIN, try_send(fd[0]))

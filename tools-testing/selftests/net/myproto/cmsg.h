@@ -46,7 +46,7 @@ static inline void *find_cmsg(struct got *got, int type, size_t len)
 	return NULL;
 }
 
-/* Receive @text; tells the data of the control message of that kind, if any */
+/* Receive @text; returns the data of such a control message, NULL for none */
 static inline void *expect_cmsg(struct __test_metadata *_metadata, int fd,
 				const char *text, int flags, struct got *got,
 				int type, size_t len)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * AF_MYPROTO connections: listen(), connect(), accept(), socketpair(),
- * shutdown() and close(), and what each of them refuses. What is not said to
- * be otherwise holds for STREAM and SEQPACKET.
+ * shutdown() and close(), and what each of them refuses. Unless a test says
+ * otherwise it runs for STREAM and SEQPACKET.
  */
 #include <netinet/in.h>
 #include <sys/ioctl.h>
@@ -19,7 +19,7 @@ static void make_pair(struct __test_metadata *_metadata, int fd[2],
 		my_connection(_metadata, fd);
 }
 
-/* What does not fit waits. Who has gone away does so until it is accepted. */
+/* Beyond the backlog connect() waits. A closed client keeps its place. */
 TEST_F(type, backlog)
 {
 	int backlog, listener, fd, i;
@@ -41,6 +41,18 @@ TEST_F(type, backlog)
 	}
 }
 
+static void expect_enotconn(struct __test_metadata *_metadata, int fd)
+{
+	char c;
+
+	EXPECT_EQ(ENOTCONN, try_send(fd));
+	EXPECT_EQ(ENOTCONN, err_of(write(fd, "x", 1)));
+	EXPECT_EQ(ENOTCONN, try_recv(fd));
+	EXPECT_EQ(ENOTCONN, err_of(read(fd, &c, 1)));
+	if (my_type == SOCK_SEQPACKET)
+		EXPECT_EQ(ENOTCONN, err_of(send(fd, "", 0, 0)));
+}
+
 /* A socket that is not bound, one that is, and one that listens */
 TEST_F(type, not_connected)
 {
@@ -52,19 +64,22 @@ TEST_F(type, not_connected)
 		EXPECT_EQ(EINVAL, err_of(accept(fd[i], NULL, NULL)));
 		for (how = SHUT_RD; how <= SHUT_RDWR; how++)
 			EXPECT_EQ(ENOTCONN, err_of(shutdown(fd[i], how)));
+		expect_enotconn(_metadata, fd[i]);
 	}
 	my_listener(_metadata, 1, &other);
+	EXPECT_EQ(EOPNOTSUPP, err_of(my_sendto(fd[0], other, "x", 1, 0)));
 	for (i = 0; i < 2; i++)
 		EXPECT_EQ(0, listen(fd[1], 1));
 	EXPECT_EQ(5000, my_channel(_metadata, fd[1]));
 	EXPECT_EQ(1, get_int_opt(_metadata, fd[1], SO_ACCEPTCONN));
+	expect_enotconn(_metadata, fd[1]);
 	EXPECT_EQ(EINVAL, err_of(my_connect(fd[1], other)));
 	EXPECT_EQ(EINVAL, err_of(my_connect(fd[1], 5000)));
 	my_client(_metadata, 5000);
 }
 
-/* Who is refused can try again or listen, and who is not listening does not
- * notice.
+/* A socket that was refused can try again or listen. A socket that does not
+ * listen is not affected by the attempt.
  */
 TEST_F(type, connect_refused)
 {
@@ -121,8 +136,8 @@ TEST_F(type, shutdown_listener)
 }
 
 /*
- * The other end has the filter of the listener, if there is memory for it. When
- * it is freed, it must not give up what is the listener's.
+ * The new socket gets the listener's filter. Without memory for that connect()
+ * fails, and frees the new socket, but nothing that belongs to the listener.
  */
 TEST_F(type, connect_fails_without_memory_for_options)
 {
@@ -278,7 +293,7 @@ TEST_F(type, shutdown)
 TEST_F(type, close)
 {
 	static const struct {
-		int unread, read;	/* bytes that came, and it read */
+		int sent, read;	/* bytes sent to it, and how many it read */
 		bool last;		/* it has sent something */
 	} rows[] = {
 		{ 0, 0, false }, { 1, 1, false }, { 1, 0, false },
@@ -291,7 +306,7 @@ TEST_F(type, close)
 		n = i / 6;
 		by = i % 3;
 		make_pair(_metadata, fd, i % 6 >= 3);
-		for (j = 0; j < rows[n].unread; j++)
+		for (j = 0; j < rows[n].sent; j++)
 			ASSERT_EQ(0, try_send(fd[1]));
 		for (j = 0; j < rows[n].read; j++)
 			ASSERT_EQ(0, try_recv(fd[0]));
@@ -299,7 +314,7 @@ TEST_F(type, close)
 			expect_send(_metadata, fd[0], "last");
 		close(fd[0]);
 
-		err = rows[n].unread > rows[n].read ? ECONNRESET : 0;
+		err = rows[n].sent > rows[n].read ? ECONNRESET : 0;
 		if (by == BY_SEND)
 			EXPECT_EQ(EPIPE, try_send(fd[1]));
 		if (by == BY_SO_ERROR) {
@@ -322,7 +337,7 @@ TEST_F(type, close)
 	}
 }
 
-/* What is told after the data is not told to a peek that has passed it over. */
+/* A peek that is past all data returns 0, and leaves the error to recv(). */
 TEST_F(type, peek_past_data_leaves_error)
 {
 	int fd[2], off = 0, i;
@@ -360,7 +375,7 @@ TEST_F(type, close_listener)
 	}
 }
 
-/* For each reason of an EPIPE and each way to send */
+/* For each reason of EPIPE, with send() and write() */
 TEST_F(type, sigpipe)
 {
 	int fd[2], i, reason;
@@ -387,8 +402,8 @@ TEST_F(type, sigpipe)
 	}
 }
 
-/* Options, ioctls, mappings and protocols that do not exist, for a socket of
- * each type, one that is connected, and a listener
+/* Options, ioctls, mappings and protocols that do not exist, for each type: a
+ * connected socket, an unconnected one, and a listener if the type has one
  */
 TEST(unknown)
 {
@@ -403,6 +418,7 @@ TEST(unknown)
 	for (i = 0; i < 9; i++) {
 		my_type = types[i / 3];
 		my_connection(_metadata, fd);
+		fd[1] = my_socket(_metadata);
 		fd[2] = i == 2 || i == 5 ?
 			my_listener(_metadata, 1, &channel) :
 			my_socket(_metadata);

@@ -156,8 +156,8 @@ static long call_accept(struct worker *worker)
 	return accept(worker->fd, NULL, NULL);
 }
 
-/* What ends those that wait: a call by the listener, or by each of them. It
- * gives an errno, or is shutdown().
+/* What ends the waiting: a call on the listener, or on each socket that is
+ * connecting. @call returns 0 if it succeeds; NULL means shutdown(@how).
  */
 struct ending {
 	const char *name;
@@ -219,7 +219,7 @@ static void test_ending(struct __test_metadata *_metadata,
 	EXPECT_EQ(0, err_of(my_connect(fd[1], again)));
 	accepts(_metadata, fd[1]);
 
-	/* Either of the threads is told. */
+	/* Both calls fail, at least one of them with this error. */
 	for (i = 0; i < 2; i++) {
 		ASSERT_TRUE(worker_finish(&worker[i]));
 		EXPECT_NE(0, worker[i].err);
@@ -282,7 +282,7 @@ TEST_F(type, nothing_is_left)
 	EXPECT_TRUE(wait_until(module_refs() <= refs));
 }
 
-/* Those of the listener for the one end, of connect() for the other */
+/* The client sees those of listen(), the other end those of connect(). */
 TEST_F(type, credentials)
 {
 	struct ucred cred;
@@ -499,7 +499,7 @@ TEST_F(type, uring)
 	struct ring ring;
 	int i, fd[3];
 
-	ring_init(_metadata, &ring);
+	ring_init(return, &ring);
 	make_full(_metadata);
 	addr = my_addr(channel);
 	fd[0] = uring_connecting(_metadata, &ring, &addr);
@@ -521,13 +521,13 @@ TEST_F(type, uring)
 		expect_exchange(_metadata, fd[i], accepts(_metadata, fd[i]));
 	}
 
-	/* Each that is admitted is accepted. */
+	/* A multishot accept returns all, also those admitted later. */
 	for (i = 0; i < 6; i++)
 		if (i)
 			connecting(_metadata);
 		else
 			my_client(_metadata, channel);
-	ring_init(_metadata, &ring);
+	ring_init(return, &ring);
 	sqe = make_sqe(IORING_OP_ACCEPT, listener, NULL, 0);
 	sqe.ioprio = IORING_ACCEPT_MULTISHOT;
 	submit(_metadata, &ring, &sqe);
@@ -623,35 +623,39 @@ TEST_F(type, thousand_by_threads)
 	}
 }
 
-/* Accept as soon as poll() tells of the shutdown. */
-static void *accept_after_shutdown(void *arg)
+/* Accept as soon as poll() reports the shutdown. */
+static long call_accept_after_shutdown(struct worker *worker)
 {
-	if (!poll_for(listener, POLLRDHUP, WAIT_MS))
-		return "no shutdown";
-	while (!accept_err(listener))
+	if (poll_for(worker->fd, POLLRDHUP, WAIT_MS) <= 0)
+		return -1;
+	while (!accept_err(worker->fd))
 		;
-	return NULL;
+	return 0;
 }
 
 /* accept() admits nobody to a listener that refuses those who wait. */
 TEST_F(type, shutdown_refuses_in_order)
 {
-	pthread_t thread;
-	int i, fd[200];
-	void *error;
+	struct worker worker = { .call = call_accept_after_shutdown };
+	int i, round, fd[200];
 
-	make_full(_metadata);
-	for (i = 0; i < 200; i++)
-		fd[i] = connecting(_metadata);
-	ASSERT_EQ(0, pthread_create(&thread, NULL, accept_after_shutdown,
-				    NULL));
-	usleep(10000);
-	ASSERT_EQ(0, shutdown(listener, SHUT_RD));
-	ASSERT_EQ(0, pthread_join(thread, &error));
-	EXPECT_EQ(NULL, error);
-	for (i = 0; i < 200; i++)
-		EXPECT_EQ(ECONNREFUSED,
-			  get_int_opt(_metadata, fd[i], SO_ERROR));
+	worker_start(_metadata, &worker);
+	for (round = 0; round < 20; round++) {
+		make_full(_metadata);
+		for (i = 0; i < 200; i++)
+			fd[i] = connecting(_metadata);
+		worker.fd = listener;
+		worker_sleep(_metadata, &worker);
+		ASSERT_EQ(0, shutdown(listener, SHUT_RD));
+		ASSERT_TRUE(worker_finish(&worker));
+		EXPECT_EQ(0, worker.ret);
+		for (i = 0; i < 200; i++) {
+			ASSERT_EQ(ECONNREFUSED,
+				  get_int_opt(_metadata, fd[i], SO_ERROR));
+			close(fd[i]);
+		}
+		close(listener);
+	}
 }
 
 TEST_HARNESS_MAIN

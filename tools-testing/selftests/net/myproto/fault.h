@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Have allocations fail: those of this thread, the n-th of them. */
+/* Let the n-th allocation of the calling thread fail. */
 #ifndef MYPROTO_FAULT_H
 #define MYPROTO_FAULT_H
 
@@ -9,8 +9,8 @@
 
 #define DEBUGFS		"/sys/kernel/debug"
 
-/* fail-nth is about one thread, but these are about all: which allocations can
- * fail at all, and what the log says of them.
+/* fail-nth selects the thread. These settings are global: which allocations can
+ * fail, and what is logged.
  */
 static const char * const fault_knobs[][3] = {
 	/* folder, file, value while the test runs */
@@ -66,23 +66,6 @@ static inline void fault_exit(struct fault *fault)
 			fault_knob(i, fault->old[i], NULL);
 }
 
-static inline void fault_init(struct __test_metadata *_metadata,
-			      struct fault *fault)
-{
-	size_t i;
-
-	fault->nth = open("/proc/thread-self/fail-nth", O_RDWR);
-	if (fault->nth < 0)
-		SKIP(return, "no fail-nth: %s", strerror(errno));
-	for (i = 0; i < ARRAY_SIZE(fault_knobs); i++) {
-		if (fault_knob(i, fault_knobs[i][2], fault->old[i]))
-			continue;
-		fault_exit(fault);
-		SKIP(return, "no %s/%s: CONFIG_FAULT_INJECTION?",
-		     fault_knobs[i][0], fault_knobs[i][1]);
-	}
-}
-
 /* Have the @n-th allocation from now on fail; 0: none */
 static inline void fault_arm(struct fault *fault, int n)
 {
@@ -93,7 +76,7 @@ static inline void fault_arm(struct fault *fault, int n)
 		abort();
 }
 
-/* Disarm it again; tells whether it was not reached */
+/* Disarm it again; returns whether it was not reached */
 static inline bool fault_unused(struct fault *fault)
 {
 	char text[16] = "";
@@ -111,7 +94,19 @@ FIXTURE(fault)
 
 FIXTURE_SETUP(fault)
 {
-	fault_init(_metadata, &self->fault);
+	struct fault *fault = &self->fault;
+	size_t i;
+
+	fault->nth = open("/proc/thread-self/fail-nth", O_RDWR);
+	if (fault->nth < 0)
+		SKIP(return, "no fail-nth: %s", strerror(errno));
+	for (i = 0; i < ARRAY_SIZE(fault_knobs); i++) {
+		if (fault_knob(i, fault_knobs[i][2], fault->old[i]))
+			continue;
+		fault_exit(fault);
+		SKIP(return, "no %s/%s: CONFIG_FAULT_INJECTION?",
+		     fault_knobs[i][0], fault_knobs[i][1]);
+	}
 }
 
 FIXTURE_TEARDOWN_PARENT(fault)

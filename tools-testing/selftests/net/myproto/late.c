@@ -10,11 +10,13 @@
 #include <linux/sockios.h>
 #include <linux/userfaultfd.h>
 
+#define ANY_MESSAGE
+#include "any.h"
 #include "cmsg.h"
 #include "ring.h"
 #include "worker.h"
 
-/* The beginning of a message is enough. Tells the whole length. */
+/* The beginning of a message is enough. Returns the whole length. */
 static ssize_t get(int fd, struct got *got)
 {
 	return recv_got(fd, got, sizeof(got->control), MSG_TRUNC);
@@ -43,7 +45,7 @@ static pid_t fork_send(struct __test_metadata *_metadata, struct link *link,
 	return sleeping_child(len != link_send(link, 0, text, len, 0));
 }
 
-/* Fill end 1 with zeros; tells how many messages, or writes, it took */
+/* Fill end 1 with zeros; returns how many messages, or writes, it took */
 static size_t fill(struct __test_metadata *_metadata, struct link *link)
 {
 	set_int_opt(_metadata, link->fd[1], SO_RCVBUF, 10000);
@@ -108,31 +110,6 @@ static void set_wish(struct __test_metadata *_metadata, int fd, enum wish wish)
 
 /* Messages: the sender waits, and meanwhile the receiver changes its mind. */
 
-FIXTURE(message)
-{
-	struct link link;
-};
-
-FIXTURE_VARIANT(message)
-{
-	int type;
-	enum made made;
-};
-
-FIXTURE_VARIANT_ADD(message, seqpacket) { SOCK_SEQPACKET, BY_CONNECT };
-FIXTURE_VARIANT_ADD(message, dgram_socketpair) { SOCK_DGRAM, BY_PAIR };
-FIXTURE_VARIANT_ADD(message, dgram_unconnected) { SOCK_DGRAM, BY_ADDRESS };
-
-FIXTURE_SETUP(message)
-{
-	link_make(_metadata, &self->link, variant->type, variant->made);
-}
-
-FIXTURE_TEARDOWN(message)
-{
-	link_destroy(&self->link);
-}
-
 static const struct change {
 	const char *name;
 	enum wish before, then;
@@ -184,7 +161,7 @@ static void change_while_sender_waits(struct __test_metadata *_metadata,
 		TH_LOG("%s", change->name);
 }
 
-TEST_F(message, receiver_changes_while_sender_waits)
+TEST_F(any, receiver_changes_while_sender_waits)
 {
 	int i;
 
@@ -196,7 +173,7 @@ TEST_F(message, receiver_changes_while_sender_waits)
 }
 
 /* What is dropped leaves the space to another that waits. */
-TEST_F(message, dropped_lets_the_next_go)
+TEST_F(any, dropped_lets_the_next_go)
 {
 	struct link *link = &self->link;
 	size_t count = fill(_metadata, link);
@@ -219,7 +196,7 @@ TEST_F(message, dropped_lets_the_next_go)
  * Woken again and again, and often another was faster: still cut once. So it is
  * after EAGAIN.
  */
-TEST_F(message, filter_cuts_once)
+TEST_F(any, filter_cuts_once)
 {
 	struct link *link = &self->link;
 	char zeros[1000] = "";
@@ -250,7 +227,7 @@ TEST_F(message, filter_cuts_once)
 }
 
 /* io_uring tries again with what it has of the message. */
-TEST_F(message, filter_cuts_once_by_io_uring)
+TEST_F(any, filter_cuts_once_by_io_uring)
 {
 	struct link *link = &self->link;
 	struct io_uring_sqe sqe;
@@ -259,7 +236,7 @@ TEST_F(message, filter_cuts_once_by_io_uring)
 	struct got got;
 	size_t count;
 
-	ring_init(_metadata, &ring);
+	ring_init(return, &ring);
 	count = fill(_metadata, link);
 	set_wish(_metadata, link->fd[1], CUT);
 	sqe = make_sqe(IORING_OP_SEND, link->fd[0], "abcdefgh", 8);
@@ -335,7 +312,7 @@ struct page {
 	int uffd;
 };
 
-/* Tells an errno. */
+/* Returns an errno. */
 static int page_init(struct page *page)
 {
 	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
@@ -426,8 +403,9 @@ static void end_sleeper(struct __test_metadata *_metadata,
 	expect_eof(_metadata, fd[1]);
 }
 
-static void end_sleepers(struct __test_metadata *_metadata,
-			 long (*end)(struct worker *worker), int own, int peer)
+/* Returns an errno if there can be no such reader. */
+static int end_sleepers(struct __test_metadata *_metadata,
+			long (*end)(struct worker *worker), int own, int peer)
 {
 	struct worker reader = { .call = call_recv }, ender = { .call = end };
 	struct page page;
@@ -438,10 +416,11 @@ static void end_sleepers(struct __test_metadata *_metadata,
 	for (i = 0; i < ARRAY_SIZE(sleepers); i++) {
 		err = page_init(&page);
 		if (err)
-			SKIP(return, "userfaultfd(): %s", strerror(err));
+			return err;
 		end_sleeper(_metadata, &sleepers[i], &page, &reader, &ender,
 			    own, peer);
 	}
+	return 0;
 }
 
 static long call_shutdown(struct worker *worker)
@@ -451,7 +430,10 @@ static long call_shutdown(struct worker *worker)
 
 TEST(shutdown_while_reader_sleeps)
 {
-	end_sleepers(_metadata, call_shutdown, 0, 0);
+	int err = end_sleepers(_metadata, call_shutdown, 0, 0);
+
+	if (err)
+		SKIP(return, "userfaultfd(): %s", strerror(err));
 }
 
 TEST_HARNESS_MAIN
@@ -468,7 +450,11 @@ static long call_destroy(struct worker *worker)
 
 TEST(destroy_while_reader_sleeps)
 {
-	end_sleepers(_metadata, call_destroy, ECONNABORTED, ECONNRESET);
+	int err = end_sleepers(_metadata, call_destroy, ECONNABORTED,
+			       ECONNRESET);
+
+	if (err)
+		SKIP(return, "userfaultfd(): %s", strerror(err));
 }
 
 /* SO_PASSSEC, where no security module gives a label to what is sent */

@@ -152,7 +152,7 @@ static inline int link_try_send(struct link *link, int from)
 	return err_of(link_send(link, from, "x", 1, MSG_DONTWAIT));
 }
 
-/* Send @chunk bytes at a time until no more fit; tells how many sends did */
+/* Send @chunk bytes at a time until no more fit; returns how many sends did */
 static inline size_t link_fill(struct __test_metadata *_metadata,
 			       struct link *link, int from, size_t chunk)
 {
@@ -167,7 +167,7 @@ static inline size_t link_fill(struct __test_metadata *_metadata,
 	return count;
 }
 
-/* Receive all that is queued; tells how many calls it took */
+/* Receive all that is queued; returns how many calls it took */
 static inline size_t link_drain(struct __test_metadata *_metadata,
 				struct link *link, int to)
 {
@@ -193,7 +193,7 @@ static inline int ioctl_len(int fd, unsigned long cmd)
 	return ioctl(fd, cmd, &val) ? -errno : val;
 }
 
-/* Nothing has come to @fd, a socket of data, and it is charged for nothing. */
+/* Nothing is queued at @fd, connected or DGRAM, and nothing charged to it. */
 static inline void expect_nothing(struct __test_metadata *_metadata, int fd)
 {
 	EXPECT_EQ(EAGAIN, try_recv(fd));

@@ -86,8 +86,8 @@ static long slab_kib(void)
 }
 
 /*
- * A sender whose pages are not there, one after the other, does not take more
- * memory than what is charged. What is freed KASAN keeps for a while.
+ * Sends from pages that are not mapped yet must not take more memory than is
+ * charged. KASAN delays frees, so allow for some.
  */
 TEST_F(any, absent_pages)
 {
@@ -101,13 +101,14 @@ TEST_F(any, absent_pages)
 	before = slab_kib();
 	ASSERT_LE(0, before);
 	for (i = 0; i < most; i++)
-		/* One that is there lets it expect more. */
+		/* Alternate with a mapped byte. */
 		if (link_send(&self->link, 0, &page, 1, MSG_DONTWAIT) != 1 ||
 		    link_send(&self->link, 0, map + i * page, 1,
 			      MSG_DONTWAIT) != 1)
 			break;
 	EXPECT_GT(most, i);
-	EXPECT_GT(before + 64 * 1024, slab_kib());
+	/* What others take meanwhile they may give back. */
+	EXPECT_TRUE(wait_until(slab_kib() < before + 64 * 1024));
 }
 
 TEST_F(any, what_is_charged)
@@ -131,17 +132,9 @@ TEST_F(any, what_is_charged)
 	link_drain(_metadata, link, 1);
 	EXPECT_EQ(0U, mem_charged(_metadata, fd));
 
-	/* Each end is charged for what it is sent. */
+	/* A smaller buffer keeps what is in it. */
 	set_int_opt(_metadata, fd, SO_RCVBUF, RCVBUF);
 	count = link_fill(_metadata, link, 0, 1000);
-	EXPECT_LT(0U, mem_charged(_metadata, fd));
-	EXPECT_EQ(0U, mem_charged(_metadata, link->fd[0]));
-	link_fill(_metadata, link, 1, 1000);
-	EXPECT_LT(0U, mem_charged(_metadata, link->fd[0]));
-	link_drain(_metadata, link, 0);
-	EXPECT_EQ(0U, mem_charged(_metadata, link->fd[0]));
-
-	/* A smaller buffer keeps what is in it. */
 	set_int_opt(_metadata, fd, SO_RCVBUF, 1);
 	EXPECT_EQ(EAGAIN, link_try_send(link, 0));
 	if (variant->type == SOCK_STREAM)
@@ -152,11 +145,7 @@ TEST_F(any, what_is_charged)
 	EXPECT_EQ(0, link_try_send(link, 0));
 	link_drain(_metadata, link, 1);
 
-	/* Sends that fail */
-	set_int_opt(_metadata, fd, SO_RCVBUF, RCVBUF);
-	EXPECT_EQ(EFAULT, err_of(link_send(link, 0, (void *)8, 100, 0)));
-	EXPECT_EQ(EFAULT, err_of(link_send(link, 0, (void *)8, 9000, 0)));
-	EXPECT_EQ(0U, mem_charged(_metadata, fd));
+	/* Nor is it charged for a send that fails. */
 	ASSERT_EQ(0, shutdown(fd, SHUT_RD));
 	EXPECT_EQ(EPIPE, link_try_send(link, 0));
 	EXPECT_EQ(0U, mem_charged(_metadata, fd));
@@ -178,6 +167,8 @@ TEST(many_senders_one_receiver)
 			if (my_sendto(sender, channel, large, 1000,
 				      MSG_DONTWAIT) < 0)
 				break;
+		if (!i)
+			ASSERT_LT(0, n);
 		charge = charge ?: mem_charged(_metadata, fd) / n;
 	}
 	full = mem_charged(_metadata, fd);
@@ -356,26 +347,27 @@ static const struct walk {
 	enum step call;
 	__u32 arg;
 	int types;
+	int least;	/* how many allocations there are at least */
 } walks[] = {
-	{ "socket", NOTHING, SOCKET, 0, ANY_TYPE },
-	{ "socketpair", NOTHING, SOCKETPAIR, 0, ANY_TYPE },
-	{ "bind", NOTHING, BIND, MYPROTO_CHANNEL_ANY, ANY_TYPE },
-	{ "bind, fixed", NOTHING, BIND, 54321, ANY_TYPE },
-	{ "listen", BIND, LISTEN, MYPROTO_CHANNEL_ANY, NO_DGRAM },
-	{ "connect", TARGET, CONNECT, 0, ANY_TYPE },
-	{ "accept", CONNECTED, ACCEPT, 0, NO_DGRAM },
-	{ "send", NOTHING, SEND, 3, ANY_TYPE },
-	{ "send, second", SEND, SEND, 3, ANY_TYPE },
-	{ "send, large", NOTHING, SEND, LARGE, ANY_TYPE },
-	{ "sendto", TARGET, SENDTO, 0, ONLY_DGRAM },
-	{ "sendfile", NOTHING, SENDFILE, 0, ANY_TYPE },
-	{ "splice to it", PIPE, SPLICE_TO, 0, ANY_TYPE },
-	{ "splice from it", SEND, SPLICE_FROM, 20000, ANY_TYPE },
-	{ "recv", OPTIONS, RECV, 20000, ANY_TYPE },
-	{ "peek", SEND, PEEK, 3, ANY_TYPE },
-	{ "peek, large", SEND, PEEK, 20000, ANY_TYPE },
-	{ "filter", NOTHING, FILTER, 0, ANY_TYPE },
-	{ "filter, later", SEND, FILTER, 3, ANY_TYPE },
+	{ "socket", NOTHING, SOCKET, 0, ANY_TYPE, 1 },
+	{ "socketpair", NOTHING, SOCKETPAIR, 0, ANY_TYPE, 1 },
+	{ "bind", NOTHING, BIND, MYPROTO_CHANNEL_ANY, ANY_TYPE, 0 },
+	{ "bind, fixed", NOTHING, BIND, 54321, ANY_TYPE, 0 },
+	{ "listen", BIND, LISTEN, MYPROTO_CHANNEL_ANY, NO_DGRAM, 0 },
+	{ "connect", TARGET, CONNECT, 0, ANY_TYPE, 0 },
+	{ "accept", CONNECTED, ACCEPT, 0, NO_DGRAM, 1 },
+	{ "send", NOTHING, SEND, 3, ANY_TYPE, 0 },
+	{ "send, second", SEND, SEND, 3, ANY_TYPE, 0 },
+	{ "send, large", NOTHING, SEND, LARGE, ANY_TYPE, 1 },
+	{ "sendto", TARGET, SENDTO, 0, ONLY_DGRAM, 0 },
+	{ "sendfile", NOTHING, SENDFILE, 0, ANY_TYPE, 0 },
+	{ "splice to it", PIPE, SPLICE_TO, 0, ANY_TYPE, 0 },
+	{ "splice from it", SEND, SPLICE_FROM, 20000, ANY_TYPE, 0 },
+	{ "recv", OPTIONS, RECV, 20000, ANY_TYPE, 0 },
+	{ "peek", SEND, PEEK, 3, ANY_TYPE, 0 },
+	{ "peek, large", SEND, PEEK, 20000, ANY_TYPE, 0 },
+	{ "filter", NOTHING, FILTER, 0, ANY_TYPE, 1 },
+	{ "filter, later", SEND, FILTER, 3, ANY_TYPE, 0 },
 };
 
 /* ENFILE is what the socket layer says when it has no inode. */
@@ -405,8 +397,9 @@ static void take_walk(struct __test_metadata *_metadata, struct fault *fault,
 		round_end(_metadata, &round);
 	}
 	EXPECT_TRUE(unused);
+	EXPECT_LE(walk->least, n - 2)
+		TH_LOG("%s", walk->name);
 	EXPECT_EQ(0, sockets_settle_at(0));
-	TH_LOG("%s: %d allocations", walk->name, n - 2);
 }
 
 TEST_F_TIMEOUT(fault, walk, 120)
@@ -428,7 +421,7 @@ TEST_F_TIMEOUT(fault, walk, 120)
 TEST_F(fault, credentials)
 {
 	static const struct walk walk = { "credentials", NOTHING, SEND_CREDS,
-					  0, ANY_TYPE };
+					  0, ANY_TYPE, 1 };
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(types); i++)
@@ -470,7 +463,8 @@ TEST(small_data_after_wait)
 		each = mem_charged(_metadata, fd[1]) / count;
 		pid = sleeping_child(send(fd[0], buf, sizeof(buf), 0));
 		for (; count > 10; count--)
-			ASSERT_EQ(sizeof(buf), recv(fd[1], buf, sizeof(buf), 0));
+			ASSERT_EQ(sizeof(buf),
+				  recv(fd[1], buf, sizeof(buf), 0));
 		EXPECT_EQ(sizeof(buf), my_wait(pid));
 		EXPECT_EQ(11 * each, mem_charged(_metadata, fd[1]));
 		close(fd[0]);
@@ -494,7 +488,8 @@ TEST(small_data_against_reader)
 			for (;;)
 				send(fd[0], buf, sizeof(buf), MSG_DONTWAIT);
 		for (count = 0; count < 100000; count++)
-			ASSERT_EQ(sizeof(buf), recv(fd[1], buf, sizeof(buf), 0));
+			ASSERT_EQ(sizeof(buf),
+				  recv(fd[1], buf, sizeof(buf), 0));
 		kill(pid, SIGKILL);
 		my_wait(pid);
 		my_fill(_metadata, fd[0], sizeof(buf));

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * For myproto_module.sh: load the module in the file given, again and again,
- * the first time with the last allocation of it failing, then with the one
- * before, and so on as long as these are the module's own: what comes earlier
- * is the kernel's, which does not take it calmly. The trace given tells, by the
- * event module_load. Where that makes the load fail, nothing of the family may
- * be there; where it does not, all of it.
+ * For myproto_module.sh: load the module in the file given once, to count its
+ * allocations. Then load it with the last one failing, with the one before,
+ * and so on. The first load that fails without an event module_load in the
+ * trace given is the end: the allocations up to there are the module loader's.
+ * After a load that failed, nothing of the family may be there; after one that
+ * did not, all of it.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -63,7 +63,7 @@ static int send_pipe(struct __test_metadata *_metadata, struct link *link,
 	return fd[0];
 }
 
-/* Close the descriptors in what was received; tells how many there were */
+/* Close the descriptors in what was received; returns how many there were */
 static int close_fds(struct got *got)
 {
 	int n = 0, *fds;
@@ -326,7 +326,7 @@ TEST_F(any, not_received_is_closed)
 	expect_closed(_metadata, pair[0]);
 }
 
-/* A child that sends a descriptor and waits for room; tells the read end */
+/* A child that sends a descriptor and waits for room; returns the read end */
 static int send_in_child(struct __test_metadata *_metadata, struct link *link,
 			 pid_t *pid)
 {

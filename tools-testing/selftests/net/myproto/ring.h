@@ -56,14 +56,13 @@ static inline int ring_open(struct ring *ring)
 	return 0;
 }
 
-static inline void ring_init(struct __test_metadata *_metadata,
-			     struct ring *ring)
-{
-	int err = ring_open(ring);
-
-	if (err)
-		SKIP(return, "no io_uring: %s", strerror(err));
-}
+/* Not a function, as @statement has to leave the test: see SKIP(). */
+#define ring_init(statement, ring) do {					\
+	int __err = ring_open(ring);					\
+									\
+	if (__err)							\
+		SKIP(statement, "no io_uring: %s", strerror(__err));	\
+} while (0)
 
 /* Put a request on the ring. It is not handed over before ring_enter(). */
 static inline void ring_push(struct ring *ring, const struct io_uring_sqe *sqe)

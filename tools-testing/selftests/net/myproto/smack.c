@@ -268,15 +268,15 @@ TEST_F(dgram, association)
 }
 
 /*
- * The rules are looked at after a sender has waited, too, and the wake-up goes
- * to the next one then.
+ * The rules are checked again after a sender has waited, and if it is denied,
+ * the next one is woken.
  */
-TEST_F(dgram, send_that_waits)
+static void send_waits(struct __test_metadata *_metadata, struct link *link,
+		       int size)
 {
-	struct link *link = &self->link;
+	static char buf[40000];
 	int len, last = 0, i;
 	pid_t pid[2];
-	char buf[8];
 
 	rule(_metadata, "MyA", "MyB", "w");
 	rule(_metadata, "MyC", "MyB", "w");
@@ -286,7 +286,7 @@ TEST_F(dgram, send_that_waits)
 		become(_metadata, i ? "MyC" : "MyA");
 		link->fd[0] = type_socket(_metadata, SOCK_DGRAM);
 		become(_metadata, "MyA");
-		pid[i] = sleeping_child(err_of(link_send(link, 0, "last", 4,
+		pid[i] = sleeping_child(err_of(link_send(link, 0, buf, size,
 							 0)));
 	}
 	rule(_metadata, "MyA", "MyB", "-");
@@ -295,9 +295,16 @@ TEST_F(dgram, send_that_waits)
 	EXPECT_EQ(EACCES, my_wait(pid[0]));
 	EXPECT_EQ(0, my_wait(pid[1]));
 	while ((len = recv(link->fd[1], buf, sizeof(buf), MSG_DONTWAIT)) > 0)
-		last += len == 4;
+		last += len == size;
 	EXPECT_EQ(1, last);
 	expect_nothing(_metadata, link->fd[1]);
+}
+
+TEST_F(dgram, send_waits)
+{
+	send_waits(_metadata, &self->link, 4);
+	/* Longer messages take an skb. */
+	send_waits(_metadata, &self->link, 40000);
 }
 
 /* Labels of data. The fixture's sockets have the label of the program. */

@@ -26,26 +26,6 @@ static char *fault_after(struct __test_metadata *_metadata, size_t len)
 	return p + mapped;
 }
 
-TEST(unconnected)
-{
-	__u32 channel;
-	int fd[3] = {
-		my_socket(_metadata),
-		my_bound_socket(_metadata, 5000),
-		my_listener(_metadata, 1, &channel),
-	};
-	char c;
-	int i;
-
-	for (i = 0; i < 3; i++) {
-		EXPECT_EQ(ENOTCONN, try_send(fd[i]));
-		EXPECT_EQ(ENOTCONN, err_of(write(fd[i], "x", 1)));
-		EXPECT_EQ(ENOTCONN, try_recv(fd[i]));
-		EXPECT_EQ(ENOTCONN, err_of(read(fd[i], &c, 1)));
-	}
-	EXPECT_EQ(EOPNOTSUPP, err_of(my_sendto(fd[0], channel, "x", 1, 0)));
-}
-
 /* What is refused or has no bytes delivers nothing, and takes nothing. */
 TEST_F(pair, refused_or_empty)
 {
@@ -157,7 +137,7 @@ TEST_F(pair, fault_after_some_bytes)
 
 	page = fault_after(_metadata, PAGE_LEN) - PAGE_LEN;
 	ASSERT_EQ(PAGE_LEN, send(self->fd[0], page, PAGE_LEN, 0));
-	/* Take over what is there, so that the rest is apart from it. */
+	/* The peek moves it to the reader's list, where "abc" does not go. */
 	EXPECT_EQ(1, recv(self->fd[1], page, 1, MSG_PEEK));
 	expect_send(_metadata, self->fd[0], "abc");
 	EXPECT_EQ(PAGE_LEN, recv(self->fd[1], page, 2 * PAGE_LEN,
@@ -495,10 +475,7 @@ TEST_F_TIMEOUT(pair, transfers, 120)
 		transfer(_metadata, t);
 }
 
-/*
- * Small data. Where it is kept depends on its size, on what is there already
- * and on who reads it how: whatever the mixture, it stays one stream.
- */
+/* Random small sends and reads of all kinds: it stays one stream. */
 
 struct small {
 	int fd[2], pipe[2];
@@ -571,7 +548,7 @@ TEST_F(pair, small_data_in_every_way)
 	EXPECT_EQ(EAGAIN, try_recv(s.fd[1]));
 }
 
-/* The place for small data does not know who sent it. */
+/* Data sent before SO_PASSCRED was set has no credentials. */
 TEST_F(pair, small_data_then_passcred)
 {
 	int in = self->fd[1];
@@ -592,7 +569,7 @@ static int set_inq(int fd, int val, socklen_t len)
 	return err_of(setsockopt(fd, SOL_SOCKET, SO_INQ, &val, len));
 }
 
-/* Receive up to 63 bytes, and tell what SCM_INQ says, -1: nothing */
+/* Receive up to 63 bytes, and return what SCM_INQ says, -1: nothing */
 static int recv_inq(int fd, int flags)
 {
 	struct got got;

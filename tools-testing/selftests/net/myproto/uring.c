@@ -32,7 +32,7 @@ FIXTURE_VARIANT_ADD(uring, dgram) { SOCK_DGRAM };
 
 FIXTURE_SETUP(uring)
 {
-	ring_init(_metadata, &ring);
+	ring_init(return, &ring);
 	link_make(_metadata, &pair, variant->type, BY_CONNECT);
 	recv_sqe = make_sqe(IORING_OP_RECV, pair.fd[1], buf, 3);
 }
@@ -376,7 +376,7 @@ static void multishot(struct __test_metadata *_metadata,
 	}
 	EXPECT_EQ(0, memcmp(out, in, sizeof(out)));
 	EXPECT_TRUE(still_waits(&ring));
-	/* A bundle that waits has all buffers, and ends with them. */
+	/* A waiting bundle holds all buffers and ends when they are used up. */
 	if (bundle)
 		return;
 
@@ -448,7 +448,7 @@ TEST(send_to_address)
 {
 	struct io_uring_sqe sqe;
 
-	ring_init(_metadata, &ring);
+	ring_init(return, &ring);
 	link_make(_metadata, &pair, SOCK_DGRAM, BY_ADDRESS);
 	sqe = make_send("abc", 3);
 	sqe.addr2 = (uintptr_t)&pair.name[1];
@@ -471,7 +471,7 @@ static int run_addr(struct __test_metadata *_metadata,
 	return run(_metadata, &ring, &sqe);
 }
 
-/* The kernel has a number for each step of what both sides do. */
+/* io_uring has an opcode for each step of a server and a client. */
 TEST_F(type, server_and_client)
 {
 	struct sockaddr_my addr = {};
@@ -481,7 +481,7 @@ TEST_F(type, server_and_client)
 	struct io_uring_cqe cqe;
 	__u32 channel;
 
-	ring_init(_metadata, &ring);
+	ring_init(return, &ring);
 	sqe = make_sqe(IORING_OP_SOCKET, AF_MYPROTO, NULL, 0);
 	sqe.off = variant->type;
 	listener = run(_metadata, &ring, &sqe);
@@ -527,7 +527,7 @@ TEST_F(type, ring_closed_with_requests)
 	__u32 channel;
 	ssize_t n;
 
-	ring_init(_metadata, &ring);
+	ring_init(return, &ring);
 	listener = my_listener(_metadata, 5, &channel);
 	client = my_client(_metadata, channel);
 	fd = my_accept(_metadata, listener);
@@ -553,7 +553,7 @@ TEST_HARNESS_MAIN
 
 #include "cmsg.h"
 
-/* Receive all that there is, and tell how many descriptors came with it. */
+/* Receive all that there is, and return how many descriptors came with it. */
 static int drain_descriptors(int fd)
 {
 	struct got got;

@@ -278,7 +278,7 @@ static inline int my_filter(int fd, __u32 keep)
 
 /* Data */
 
-/* Send @chunk bytes at a time until no more fit; tells how many bytes did */
+/* Send @chunk bytes at a time until no more fit; returns how many bytes did */
 static inline size_t my_fill(struct __test_metadata *_metadata, int fd,
 			     size_t chunk)
 {
@@ -294,7 +294,7 @@ static inline size_t my_fill(struct __test_metadata *_metadata, int fd,
 	return total;
 }
 
-/* Receive what is queued; tells how much it was */
+/* Receive what is queued; returns how much it was */
 static inline size_t my_drain(struct __test_metadata *_metadata, int fd)
 {
 	static char buf[1 << 16];
@@ -358,8 +358,8 @@ static inline void expect_exchange(struct __test_metadata *_metadata, int a,
 	expect_recv(_metadata, a, "back");
 }
 
-/* What poll() says about @fd, waiting less than @ms for one of @events. At the
- * end of the time it looks again, which is not the same as being woken.
+/* What poll() reports for @fd, or 0 if it took @ms or longer: at the end of its
+ * time it checks once more, and nobody woke it for what it finds only then.
  */
 static inline int poll_for(int fd, int events, int ms)
 {
@@ -389,7 +389,7 @@ static inline bool look_again(int n, long end)
 	return true;
 }
 
-/* Wait until @cond holds; tells whether it does */
+/* Wait until @cond holds; returns whether it does */
 #define wait_until(cond) ({						\
 	long __end = now_ms() + WAIT_MS;				\
 	bool __done;							\
@@ -459,7 +459,7 @@ static inline bool wait_asleep(pid_t pid)
 	       state == 'S';
 }
 
-/* What a child ends with that exits with @code, as my_wait() tells */
+/* Evaluate @code in a child; its exit status, as my_wait() returns it */
 #define in_child(code) ({						\
 	pid_t __pid = my_fork(_metadata);				\
 									\
@@ -468,7 +468,7 @@ static inline bool wait_asleep(pid_t pid)
 	my_wait(__pid);							\
 })
 
-/* A child that exits with @code, for which it has to sleep first */
+/* A child that exits with @code, and sleeps already while it evaluates it */
 #define sleeping_child(code) ({						\
 	pid_t __pid = my_fork(_metadata);				\
 									\
@@ -525,7 +525,7 @@ static inline int my_netns(void)
 	return open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 }
 
-/* Whatever the caller mounts from here on goes with it; errno if not. */
+/* Make later mounts the caller's own, which end with it; returns an errno */
 static inline int my_private_mounts(void)
 {
 	return err_of(unshare(CLONE_NEWNS)) ?:
@@ -585,7 +585,7 @@ static inline int sockets_in_use(void)
 	return count;
 }
 
-/* The same once it is @count: sockets go after a grace period */
+/* Wait until it is @count; returns how many there are then */
 static inline int sockets_settle_at(int count)
 {
 	wait_until(sockets_in_use() == count);

@@ -112,7 +112,7 @@ TEST_F(pair, data_beside_sender)
 	EXPECT_EQ(LEN, sender.ret);
 }
 
-/* Space for all wakes all who sleep in send(), and a poller at least. */
+/* Space for all wakes all who sleep in send(), and at least one poller. */
 static void pollers_beside_senders(struct __test_metadata *_metadata,
 				   const int *fd, __u32 flags)
 {
@@ -232,7 +232,7 @@ TEST_F(pair, poller_beside_reader)
 
 #define READERS	4
 
-TEST_F(pair, message_wakes_one)
+TEST_F(pair, one_reader_gets_it)
 {
 	struct worker worker[READERS];
 	int i, done = 0;
@@ -469,8 +469,8 @@ TEST_F(senders, kill_passes_space_on)
 }
 
 /*
- * A stream whose reader wants more than there may be: either this is enough, or
- * the sender goes on.
+ * The reader of a stream asks for more than there is room for: it gets what
+ * there is, or the sender sends more. They must not both sleep.
  */
 
 static size_t wanting_total;	/* how much to send before the end */
@@ -489,7 +489,7 @@ static long call_send_on(struct worker *worker)
 	return n == (ssize_t)worker->len ? n : worker_ready(worker, POLLOUT);
 }
 
-/* A new connection in @fd, to which the sender sends; tells SO_RCVBUF */
+/* A new connection in @fd, to which the sender sends; returns SO_RCVBUF */
 static int wanting_start(struct __test_metadata *_metadata,
 			 struct worker *sender, int i, int fd[2])
 {

@@ -220,8 +220,8 @@ static inline void on_signal(int sig)
 }
 
 /*
- * Interrupt the first @n workers from the @from-th on. What comes between two
- * of these calls comes when some of the threads are just about to leave.
+ * Send SIGUSR1 to the workers @from to @n - 1. An event between two such calls
+ * comes while some threads are leaving because of the signal.
  */
 static inline void interrupt(struct worker *worker, int from, int n)
 {
