@@ -301,12 +301,14 @@ FIXTURE_VARIANT(senders)
 {
 	int type;
 	bool own;	/* each has a socket of its own */
+	bool skb;	/* each message needs an skb */
 };
 
 FIXTURE_VARIANT_ADD(senders, stream) { SOCK_STREAM, false };
 FIXTURE_VARIANT_ADD(senders, seqpacket) { SOCK_SEQPACKET, false };
 FIXTURE_VARIANT_ADD(senders, dgram) { SOCK_DGRAM, false };
 FIXTURE_VARIANT_ADD(senders, dgram_own) { SOCK_DGRAM, true };
+FIXTURE_VARIANT_ADD(senders, dgram_own_skb) { SOCK_DGRAM, true, true };
 
 FIXTURE_SETUP(senders)
 {
@@ -321,6 +323,8 @@ FIXTURE_SETUP(senders)
 		ASSERT_EQ(0, my_dissolve(fd[1]));
 	}
 	set_rcvbuf(_metadata, self->receiver, RCVBUF);
+	if (variant->skb)
+		set_int_opt(_metadata, self->receiver, SO_RXQ_OVFL, 1);
 	/* All that a stream takes at a time */
 	self->len = my_type != SOCK_STREAM ? LEN :
 		    get_int_opt(_metadata, self->receiver, SO_RCVBUF);
