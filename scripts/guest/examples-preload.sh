@@ -114,7 +114,7 @@ plain = subprocess.Popen([sys.executable, "-c", "import socket; s = socket.socke
                          env={k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}, stdout=subprocess.PIPE)
 plain.stdout.read(1)
 client = tcp()
-client.connect(("localhost", 7001))
+client.connect(("127.0.0.1", 7001))
 verdict(client.recv(9) == b"plain" and not on_channel(7001), "a server that is not on a channel is reached by TCP")
 verdict(error(tcp().connect, ("127.0.0.1", 7002)) == "ConnectionRefusedError", "nobody at all is refused")
 dead = tcp(("127.0.0.1", 7003))
@@ -247,9 +247,9 @@ for size in 0 1 1m 100m; do
 	check "through the proxy" same http://127.0.0.1:8080/$size files/$size
 done
 check "over what was AF_UNIX" same http://x/1m files/1m --unix-socket $top/nginx.sock
-check "through the proxy to what was AF_UNIX" same http://localhost:8080/local/1m files/1m
+check "through the proxy to what was AF_UNIX" same http://127.0.0.1:8080/local/1m files/1m
 cat files/1m files/1m >files/twice
-check "two files over one connection" same "http://localhost:8080/kept/1m http://localhost:8080/kept/1m" files/twice
+check "two files over one connection" same "http://127.0.0.1:8080/kept/1m http://127.0.0.1:8080/kept/1m" files/twice
 many() {
 	local n pids=() status=0
 	for n in {1..30}; do
