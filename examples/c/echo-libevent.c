@@ -4,8 +4,8 @@
  * bufferevents and evconnlistener for streams, plain events for messages,
  * whose boundaries a bufferevent would lose.
  *
- * With the headers of the patched kernel (make headers_install) in HEADERS:
- *	gcc -O2 -Wall -isystem HEADERS/include -o echo-c echo-libevent.c -levent -pthread
+ * With the headers of the patched kernel (make headers there):
+ *	gcc -O2 -Wall -isystem /path/to/linux/usr/include -o echo-c echo-libevent.c -levent -pthread
  * and then, in that kernel:
  *	./echo-c server stream 4711 &
  *	./echo-c client stream 4711 hello world

@@ -4,9 +4,10 @@
  * channels. Build it with the headers of the patched kernel, beside myproto-run,
  * and start server and client by that:
  *
- *	gcc -O2 -Wall -shared -fPIC -o myproto-preload.so myproto-preload.c -ldl
- *	myproto-run redis-server --port 6379
- *	myproto-run redis-cli -p 6379
+ *	gcc -O2 -Wall -shared -fPIC -isystem /path/to/linux/usr/include \
+ *		-o myproto-preload.so myproto-preload.c -ldl
+ *	./myproto-run redis-server --port 6379
+ *	./myproto-run redis-cli -p 6379
  *
  * Port N of 127.0.0.1, [::1] or all addresses becomes channel N. An AF_UNIX
  * socket becomes a channel above 65535 that is a hash of its file (device and
