@@ -3,6 +3,7 @@
 # a request of Redis and of nginx over AF_UNIX, AF_MYPROTO and TCP, in QEMU. The
 # programs are not changed (examples/preload).
 . "$(dirname "$0")/../scripts/lib/common.sh"
+need gnuplot-nox
 "$top/scripts/tree.sh"
 "$lib/build-qemu.sh" bench
 "$lib/build-preload.sh"
@@ -25,3 +26,18 @@ set +m
 	die "the benchmark failed in QEMU; the guest's kernel log is build/logs/apps.dmesg"
 }
 wait "${groups[0]}"
+gnuplot 2>"$logs/gnuplot.log" <<-END || die "gnuplot cannot draw the chart; see $logs/gnuplot.log"
+	set terminal svg size 900,320 font "sans,13" background "white"
+	set output "$build/bench-apps.svg"
+	set style data histograms
+	set style fill solid noborder
+	set yrange [0:*]
+	set ylabel "instructions of the kernel"
+	set grid ytics lc rgb "#cccccc"
+	set key top left
+	data = "$build/bench/apps.txt"
+	plot data every ::1 using 3:xtic(1) lc rgb "#c00000" title "AF\\_MYPROTO", \
+		"" every ::1 using 2 lc rgb "#9c9c9c" title "AF\\_UNIX", \
+		"" every ::1 using 4 lc rgb "#4e79a7" title "TCP"
+END
+echo "build/bench/apps.txt, build/bench-apps.svg"
