@@ -27,7 +27,7 @@ set +m
 }
 wait "${groups[0]}"
 gnuplot 2>"$logs/gnuplot.log" <<-END || die "gnuplot cannot draw the chart; see $logs/gnuplot.log"
-	set terminal svg size 900,320 font "sans,13" background "white"
+	set terminal svg noenhanced size 900,320 font "sans,13" background "white"
 	set output "$build/bench-apps.svg"
 	set style data histograms
 	set style fill solid noborder
@@ -36,8 +36,8 @@ gnuplot 2>"$logs/gnuplot.log" <<-END || die "gnuplot cannot draw the chart; see 
 	set grid ytics lc rgb "#cccccc"
 	set key top left
 	data = "$build/bench/apps.txt"
-	plot data every ::1 using 3:xtic(1) lc rgb "#c00000" title "AF\\_MYPROTO", \
-		"" every ::1 using 2 lc rgb "#9c9c9c" title "AF\\_UNIX", \
+	plot data every ::1 using 3:xtic(1) lc rgb "#c00000" title "AF_MYPROTO", \
+		"" every ::1 using 2 lc rgb "#9c9c9c" title "AF_UNIX", \
 		"" every ::1 using 4 lc rgb "#4e79a7" title "TCP"
 END
 echo "build/bench/apps.txt, build/bench-apps.svg"
