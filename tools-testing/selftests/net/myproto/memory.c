@@ -487,7 +487,7 @@ TEST(small_data_against_reader)
 		if (!pid)
 			for (;;)
 				send(fd[0], buf, sizeof(buf), MSG_DONTWAIT);
-		for (count = 0; count < 100000; count++)
+		for (count = 0; count < 10000; count++)
 			ASSERT_EQ(sizeof(buf),
 				  recv(fd[1], buf, sizeof(buf), 0));
 		kill(pid, SIGKILL);
