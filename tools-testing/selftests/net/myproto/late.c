@@ -173,15 +173,15 @@ TEST_F(any, receiver_changes_while_sender_waits)
 }
 
 /* What is dropped leaves the space to another that waits. */
-TEST_F(any, dropped_lets_the_next_go)
+static void drop_lets_go(struct __test_metadata *_metadata, struct link *link,
+			 const struct ucred *cred)
 {
-	struct link *link = &self->link;
 	size_t count = fill(_metadata, link);
 	pid_t pid[3];
 	int i;
 
 	for (i = 0; i < 3; i++)
-		pid[i] = fork_send(_metadata, link, "late", NULL);
+		pid[i] = fork_send(_metadata, link, "late", cred);
 	set_wish(_metadata, link->fd[1], DROP);
 	get_zeros(_metadata, link, 1);
 	for (i = 0; i < 3; i++)
@@ -190,6 +190,17 @@ TEST_F(any, dropped_lets_the_next_go)
 	get_zeros(_metadata, link, count - 1);
 	EXPECT_EQ(EAGAIN, try_recv(link->fd[1]));
 	EXPECT_EQ(0U, mem_charged(_metadata, link->fd[1]));
+}
+
+TEST_F(any, dropped_lets_the_next_go)
+{
+	struct ucred cred = { getpid(), getuid(), getgid() };
+
+	drop_lets_go(_metadata, &self->link, NULL);
+	link_destroy(&self->link);
+	link_make(_metadata, &self->link, variant->type, variant->made);
+	/* Senders that name credentials wait, too. */
+	drop_lets_go(_metadata, &self->link, &cred);
 }
 
 /*
