@@ -475,27 +475,32 @@ TEST(small_data_after_wait)
 /* So it is while a sender that does not wait competes with a reader. */
 TEST(small_data_against_reader)
 {
-	int fd[2], i, count, each, charged;
+	int fd[2], i;
+	long end;
 	char buf[64] = "";
 	pid_t pid;
 
 	for (i = 0; i < ARRAY_SIZE(types); i++) {
 		my_type = types[i];
+		if (my_type == SOCK_STREAM)
+			continue;
 		my_connection(_metadata, fd);
 		set_rcvbuf(_metadata, fd[1], RCVBUF);
 		pid = my_fork(_metadata);
 		if (!pid)
 			for (;;)
 				send(fd[0], buf, sizeof(buf), MSG_DONTWAIT);
-		for (count = 0; count < 10000; count++)
+		/* Slower than the sender, so there is hardly ever space. An skb
+		 * is charged with more.
+		 */
+		end = now_ms() + 1500;
+		while (now_ms() < end) {
 			ASSERT_EQ(sizeof(buf),
 				  recv(fd[1], buf, sizeof(buf), 0));
+			ASSERT_EQ(0, mem_charged(_metadata, fd[1]) % 72);
+		}
 		kill(pid, SIGKILL);
 		my_wait(pid);
-		my_fill(_metadata, fd[0], sizeof(buf));
-		charged = mem_charged(_metadata, fd[1]);
-		each = my_type == SOCK_STREAM ? 64 : 64 + 8;
-		EXPECT_EQ(charged, my_drain(_metadata, fd[1]) / 64 * each);
 		close(fd[0]);
 		close(fd[1]);
 	}
