@@ -54,7 +54,7 @@ authors=$(kgit -C "$linux" log --format='%an <%ae>' "$base..$tip" | sort -u)
 if [ "$authors" != "$from" ]; then
 	say "note: the patches are by $authors, whose Signed-off-by they will lack"
 	# And their "From:" in the text may be a long line.
-	checkpatch+=(--ignore NO_AUTHOR_SIGN_OFF,COMMIT_LOG_LONG_LINE)
+	checkpatch+=(--ignore NO_AUTHOR_SIGN_OFF --ignore COMMIT_LOG_LONG_LINE)
 fi
 # A second time that takes a minute or two: "make check" has just done it.
 all_patches() {
