@@ -94,7 +94,7 @@ struct myproto_small *myproto_small_alloc(struct sock *sk, struct sock *peer,
 	gfp_t gfp;
 
 	size = sizeof(*buf) + need;
-	/* Who waits for space holds no more than necessary. */
+	/* A sender that waits holds no more than necessary. */
 	more = READ_ONCE(msk->small_tail) && READ_ONCE(msk->small_more) &&
 	       myproto_rx_space(peer);
 	if (shared)

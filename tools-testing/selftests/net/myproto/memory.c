@@ -428,16 +428,26 @@ TEST_F(fault, credentials)
 		take_walk(_metadata, &self->fault, types[i], &walk);
 }
 
-/* Small data is charged with little more than its length. */
+/* Small data */
+
+static const int message_types[] = { SOCK_DGRAM, SOCK_SEQPACKET };
+
+static void small_connection(struct __test_metadata *_metadata, int type,
+			     int fd[2])
+{
+	my_type = type;
+	my_connection(_metadata, fd);
+	set_rcvbuf(_metadata, fd[1], RCVBUF);
+}
+
+/* It is charged with little more than its length. */
 TEST(small_data_fills_buffer)
 {
 	static const size_t chunks[] = { 1, 64, 300 };
 	int fd[2], i;
 
-	my_type = SOCK_STREAM;
 	for (i = 0; i < ARRAY_SIZE(chunks); i++) {
-		my_connection(_metadata, fd);
-		set_rcvbuf(_metadata, fd[1], RCVBUF);
+		small_connection(_metadata, SOCK_STREAM, fd);
 		EXPECT_LE(RCVBUF / 2, my_fill(_metadata, fd[0], chunks[i]));
 		close(fd[0]);
 		close(fd[1]);
@@ -453,12 +463,8 @@ TEST(small_data_after_wait)
 	char buf[64] = "";
 	pid_t pid;
 
-	for (i = 0; i < ARRAY_SIZE(types); i++) {
-		my_type = types[i];
-		if (my_type == SOCK_STREAM)
-			continue;
-		my_connection(_metadata, fd);
-		set_rcvbuf(_metadata, fd[1], RCVBUF);
+	for (i = 0; i < ARRAY_SIZE(message_types); i++) {
+		small_connection(_metadata, message_types[i], fd);
 		count = my_fill(_metadata, fd[0], sizeof(buf)) / sizeof(buf);
 		each = mem_charged(_metadata, fd[1]) / count;
 		pid = sleeping_child(send(fd[0], buf, sizeof(buf), 0));
@@ -475,17 +481,13 @@ TEST(small_data_after_wait)
 /* So it is while a sender that does not wait competes with a reader. */
 TEST(small_data_against_reader)
 {
-	int fd[2], i;
-	long end;
 	char buf[64] = "";
+	int fd[2], i;
 	pid_t pid;
+	long end;
 
-	for (i = 0; i < ARRAY_SIZE(types); i++) {
-		my_type = types[i];
-		if (my_type == SOCK_STREAM)
-			continue;
-		my_connection(_metadata, fd);
-		set_rcvbuf(_metadata, fd[1], RCVBUF);
+	for (i = 0; i < ARRAY_SIZE(message_types); i++) {
+		small_connection(_metadata, message_types[i], fd);
 		pid = my_fork(_metadata);
 		if (!pid)
 			for (;;)
