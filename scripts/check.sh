@@ -8,7 +8,7 @@ rm -f "$build/results/check"
 "$top/scripts/tree.sh"
 need_kernel_build
 need g++ codespell python3-ply python3-git sparse shellcheck gcc-s390x-linux-gnu clang-19 lld-19 llvm-19 \
-	coccinelle man-db python3-sphinx python3-yaml git-email libmailtools-perl
+	coccinelle libpython3-dev man-db python3-sphinx python3-yaml git-email libmailtools-perl
 space 3
 
 git_tree() { kgit -C "$tree" "$@"; }
@@ -101,8 +101,8 @@ kernel_doc() {
 	(cd "$tree" && scripts/kernel-doc -Wall -none "${files[@]}" 2>&1)
 }
 
-# The pages that the series makes or changes, each with all of its folder; but
-# an index.rst names much that one folder alone does not have.
+# The pages that the series makes or changes, each with the index of its folder:
+# all of the folder would take minutes. Links to other pages are not looked at.
 htmldocs() {
 	local page dir out log=$logs/htmldocs.log
 	for page in $(git_tree diff --name-only "$base" "$tip" -- 'Documentation/*.rst' ':!*/index.rst'); do
@@ -110,7 +110,8 @@ htmldocs() {
 		out=$build/check-htmldocs/$dir/Documentation/output
 		# Sphinx reads it again when it finds nothing kept of it.
 		rm -f "$out/$page.html" "$out/.doctrees/${page##*/}.doctree"
-		kernel_make "${out%/*/*}" SPHINXDIRS="$dir" htmldocs >"$log" 2>&1 || tail -n 20 "$log"
+		kernel_make "${out%/*/*}" SPHINXDIRS="$dir" \
+			SPHINXOPTS="-D include_patterns=index.rst,${page##*/}.rst" htmldocs >"$log" 2>&1 || tail -n 20 "$log"
 		sed "s|$top/||g" "$log" | grep -F -e myproto -e "$page" || :
 		[ -s "$out/$page.html" ] || echo "there is no $page.html, see $log"
 	done

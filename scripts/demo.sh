@@ -4,8 +4,8 @@
 "$top/scripts/tree.sh"
 "$lib/build-uml.sh" demo
 install_headers
-build_program "$linux/tools/testing/selftests/net/myproto/myproto_hello.c"
+build_program "$top/examples/c/hello.c"
 say "booting User-Mode Linux"
-LIMIT=120 "$lib/uml.sh" demo demo bash "$guest/demo.sh" "$build/programs/myproto_hello" ||
+LIMIT=120 "$lib/uml.sh" demo demo bash "$guest/demo.sh" "$build/programs/hello" ||
 	die "the demo failed; the guest's kernel log is build/logs/demo.dmesg"
 say "the demo passed: $((SECONDS / 60)) min $((SECONDS % 60)) s"

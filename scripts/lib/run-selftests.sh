@@ -6,7 +6,6 @@
 kernel=$1 name=$2
 shift 2
 rm -f "$build/results/$name"
-need socat # it has a test
 
 # The runner's TAP has the programs at its top level, and what they print after
 # a "# ": their own TAP, when they speak it.

@@ -3,7 +3,7 @@
  * Two programs that talk over AF_MYPROTO, in one: a server on channel 123 and
  * a client that sends it a message and prints the answer.
  *
- *	myproto_hello [message]
+ *	hello [message]
  */
 #include <errno.h>
 #include <signal.h>
