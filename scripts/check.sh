@@ -175,7 +175,8 @@ owners() {
 	done
 }
 
-### It builds without a word, patch by patch
+### It builds without a word: each patch for x86_64, otherwise each part, or with
+### EACH_PATCH=1 each patch
 
 # What it changes elsewhere, and the places that know all families.
 objects() {
@@ -296,19 +297,27 @@ mkdir "$patchlogs"
 checkpatch_all "${patches[@]%% *}" &
 checker=$!
 trap 'kill "$checker" 2>/dev/null || :; stop_groups' EXIT
-each() { # NAME STATES TEXT: for every patch that has something to build
-	local patch commit
-	for patch in "${patches[@]}"; do
+# The patches that have something to build, and the last one of each part.
+code=() ends=()
+while IFS=$'\t' read -r _ first last; do
+	end=
+	for patch in "${patches[@]:first - 1:last - first + 1}"; do
 		commit=${patch%% *}
-		git_tree diff --quiet "$commit^" "$commit" -- ':!tools' ':!Documentation' ':!MAINTAINERS' ||
-			plan "$3: ${patch#* }" builds "$1" "$2" "$commit"
+		git_tree diff --quiet "$commit^" "$commit" -- ':!tools' ':!Documentation' ':!MAINTAINERS' && continue
+		code+=("$patch") end=$patch
 	done
+	[ -z "$end" ] || ends+=("$end")
+done < <(parts)
+[ -z "${EACH_PATCH:-}" ] || ends=("${code[@]}")
+each() { # NAME STATES TEXT PATCH...
+	local patch
+	for patch in "${@:4}"; do plan "$3: ${patch#* }" builds "$1" "$2" "${patch%% *}"; done
 }
-each x86_64 y,m,n "x86_64, y, m, n, W=1, sparse"
-each net y,n "allnoconfig with NET, W=1"
-each i386 y "i386, W=1"
-each s390 y "s390, big-endian, W=1"
-each clang y "clang, W=1"
+each x86_64 y,m,n "x86_64, y, m, n, W=1, sparse" "${code[@]}"
+each net y,n "allnoconfig with NET, W=1" "${ends[@]}"
+each i386 y "i386, W=1" "${ends[@]}"
+each s390 y "s390, big-endian, W=1" "${ends[@]}"
+each clang y "clang, W=1" "${ends[@]}"
 for patch in "${patches[@]}"; do plan "checkpatch: ${patch#* }" checkpatch_said "${patch%% *}"; done
 
 for ((number = 1; number <= ${#names[@]}; number++)); do
