@@ -13,7 +13,6 @@
 #define ANY_MESSAGE
 #include "any.h"
 #include "cmsg.h"
-#include "ring.h"
 #include "worker.h"
 
 /* The beginning of a message is enough. Returns the whole length. */
@@ -64,15 +63,6 @@ static void get_zeros(struct __test_metadata *_metadata, struct link *link,
 	}
 }
 
-/* Read the rest of them, then what was sent late. */
-static void get_late(struct __test_metadata *_metadata, struct link *link,
-		     size_t count, struct got *got)
-{
-	get_zeros(_metadata, link, count);
-	ASSERT_EQ(POLLIN, poll_for(link->fd[1], POLLIN, WAIT_MS));
-	ASSERT_LE(0, get(link->fd[1], got));
-}
-
 /* What SO_MEMINFO says was dropped */
 static __u32 drops(struct __test_metadata *_metadata, int fd)
 {
@@ -108,7 +98,7 @@ static void set_wish(struct __test_metadata *_metadata, int fd, enum wish wish)
 		set_int_opt(_metadata, fd, SO_DETACH_FILTER, 0);
 }
 
-/* Messages: the sender waits, and meanwhile the receiver changes its mind. */
+/* The sender waits, and meanwhile the receiver changes its mind. */
 
 static const struct change {
 	const char *name;
@@ -122,6 +112,7 @@ static const struct change {
 	/* It was sent all the same, and counts as dropped. */
 	{ "filter drops", NOTHING, DROP, false, "next" },
 	{ "filter cuts", NOTHING, CUT, false, "abcdefg" },
+	{ "filter cuts once", CUT, NOTHING, false, "abcdefg" },
 	{ "filter goes", CUT, DETACH, false, "abcdefgh" },
 };
 
@@ -150,7 +141,8 @@ static void change_while_sender_waits(struct __test_metadata *_metadata,
 		set_wish(_metadata, fd, DETACH);
 		link_expect_send(_metadata, link, 0, "next");
 	}
-	get_late(_metadata, link, count - 1, &got);
+	get_zeros(_metadata, link, count - 1);
+	ASSERT_LE(0, get(fd, &got));
 	EXPECT_STREQ(change->gets, got.data)
 		TH_LOG("%s", change->name);
 	ovfl = find_cmsg(&got, SO_RXQ_OVFL, sizeof(*ovfl));
@@ -172,121 +164,59 @@ TEST_F(any, receiver_changes_while_sender_waits)
 	}
 }
 
-/* What is dropped leaves the space to another that waits. */
-static void drop_lets_go(struct __test_metadata *_metadata, struct link *link,
-			 const struct ucred *cred)
-{
-	size_t count = fill(_metadata, link);
-	pid_t pid[3];
-	int i;
-
-	for (i = 0; i < 3; i++)
-		pid[i] = fork_send(_metadata, link, "late", cred);
-	set_wish(_metadata, link->fd[1], DROP);
-	get_zeros(_metadata, link, 1);
-	for (i = 0; i < 3; i++)
-		EXPECT_EQ(KSFT_PASS, my_wait(pid[i]));
-	EXPECT_EQ(3U, drops(_metadata, link->fd[1]));
-	get_zeros(_metadata, link, count - 1);
-	EXPECT_EQ(EAGAIN, try_recv(link->fd[1]));
-	EXPECT_EQ(0U, mem_charged(_metadata, link->fd[1]));
-}
-
+/* What is dropped leaves the space to another that waits, also if they name
+ * credentials.
+ */
 TEST_F(any, dropped_lets_the_next_go)
 {
 	struct ucred cred = { getpid(), getuid(), getgid() };
-
-	drop_lets_go(_metadata, &self->link, NULL);
-	link_destroy(&self->link);
-	link_make(_metadata, &self->link, variant->type, variant->made);
-	/* Senders that name credentials wait, too. */
-	drop_lets_go(_metadata, &self->link, &cred);
-}
-
-/*
- * Woken again and again, and often another was faster: still cut once. So it is
- * after EAGAIN.
- */
-TEST_F(any, filter_cuts_once)
-{
 	struct link *link = &self->link;
-	char zeros[1000] = "";
-	struct got got;
-	pid_t pid;
-	int i;
-
-	fill(_metadata, link);
-	set_wish(_metadata, link->fd[1], CUT);
-	for (i = 0; i < 3; i++)
-		EXPECT_EQ(EAGAIN, err_of(link_send(link, 0, "abcdefgh", 8,
-						   MSG_DONTWAIT)));
-	get_zeros(_metadata, link, 1);
-	link_expect_send(_metadata, link, 0, "ABCDEFGH");
-	link_fill(_metadata, link, 0, 1000);
-	pid = fork_send(_metadata, link, "abcdefgh", NULL);
-	/* For a while somebody else takes the room. */
-	for (i = 0; !i || got.data[0] != 'a'; i++) {
-		ASSERT_EQ(POLLIN, poll_for(link->fd[1], POLLIN, WAIT_MS));
-		ASSERT_LE(0, get(link->fd[1], &got));
-		if (got.data[0] == 'A')
-			EXPECT_STREQ("ABCDEFG", got.data);
-		if (i < 1000)
-			link_send(link, 0, zeros, sizeof(zeros), MSG_DONTWAIT);
-	}
-	EXPECT_EQ(KSFT_PASS, my_wait(pid));
-	EXPECT_STREQ("abcdefg", got.data);
-}
-
-/* io_uring tries again with what it has of the message. */
-TEST_F(any, filter_cuts_once_by_io_uring)
-{
-	struct link *link = &self->link;
-	struct io_uring_sqe sqe;
-	struct io_uring_cqe cqe;
-	struct ring ring = {};
-	struct got got;
+	int named, i, fd;
 	size_t count;
+	pid_t pid[3];
 
-	ring_init(return, &ring);
-	count = fill(_metadata, link);
-	set_wish(_metadata, link->fd[1], CUT);
-	sqe = make_sqe(IORING_OP_SEND, link->fd[0], "abcdefgh", 8);
-	if (link->made == BY_ADDRESS) {
-		sqe.addr2 = (uintptr_t)&link->name[1];
-		sqe.addr_len = sizeof(link->name[1]);
+	for (named = 0; named < 2; named++) {
+		link_destroy(link);
+		link_make(_metadata, link, variant->type, variant->made);
+		fd = link->fd[1];
+		count = fill(_metadata, link);
+		for (i = 0; i < 3; i++)
+			pid[i] = fork_send(_metadata, link, "late",
+					   named ? &cred : NULL);
+		set_wish(_metadata, fd, DROP);
+		get_zeros(_metadata, link, 1);
+		for (i = 0; i < 3; i++)
+			EXPECT_EQ(KSFT_PASS, my_wait(pid[i]));
+		EXPECT_EQ(3U, drops(_metadata, fd));
+		get_zeros(_metadata, link, count - 1);
+		/* Nor does what need not wait get past the filter. */
+		link_expect_send(_metadata, link, 0, "late");
+		EXPECT_EQ(4U, drops(_metadata, fd));
+		expect_nothing(_metadata, fd);
 	}
-	submit(_metadata, &ring, &sqe);
-	/* A worker may wait for it instead of the poll that is armed. */
-	EXPECT_TRUE(link->made == BY_ADDRESS ? !completed(&ring, &cqe) :
-					       still_waits(&ring));
-	get_zeros(_metadata, link, 1);
-	EXPECT_EQ(8, wait_result(_metadata, &ring));
-	get_late(_metadata, link, count - 1, &got);
-	EXPECT_STREQ("abcdefg", got.data);
 }
 
-/* Read @len bytes of a stream, each with these credentials. */
+/* Read @len bytes of a stream, each @byte, with these credentials. */
 static void expect_from(struct __test_metadata *_metadata, int fd, size_t len,
-			const struct ucred *cred, int data)
+			const struct ucred *cred, char byte)
 {
 	struct got got;
-	size_t n = 0;
 
-	while (n < len) {
+	while (len) {
 		ASSERT_EQ(POLLIN, poll_for(fd, POLLIN, WAIT_MS));
 		ASSERT_LT(0, recv_got(fd, &got, sizeof(got.control), 0));
 		ASSERT_TRUE(has_cred(&got, cred))
-			TH_LOG("after %zu of %zu bytes", n, len);
-		ASSERT_EQ(data, got.data[0]);
-		n += got.len;
+			TH_LOG("%zu bytes before the end", len);
+		ASSERT_EQ(byte, got.data[0]);
+		ASSERT_LE((size_t)got.len, len);
+		len -= got.len;
 	}
-	ASSERT_EQ(len, n);
 }
 
 /* What was queued before has no credentials, what comes after has. */
 TEST(stream_passcred_while_sender_waits)
 {
-	struct ucred nobody = { 0, 65534, 65534 }, own, *cred;
+	struct ucred nobody = { 0, 65534, 65534 }, cred;
 	static char text[300000 + 1];
 	struct link link;
 	int queued, i;
@@ -296,18 +226,17 @@ TEST(stream_passcred_while_sender_waits)
 	for (i = 0; i < 4; i++) {
 		len = i / 2 ? sizeof(text) - 1 : 5;
 		memset(text, 'x', len);
-		cred = i % 2 ? &(struct ucred) { getpid(), 12345, 54321 } :
-			       NULL;
+		cred = (struct ucred) { getpid(), 12345, 54321 };
 		link_make(_metadata, &link, SOCK_STREAM, BY_CONNECT);
 		fill(_metadata, &link);
 		queued = ioctl_len(link.fd[1], SIOCINQ);
-		pid = fork_send(_metadata, &link, text, cred);
-		ASSERT_EQ(queued, ioctl_len(link.fd[1], SIOCINQ));
+		pid = fork_send(_metadata, &link, text, i % 2 ? &cred : NULL);
+		if (i % 2 == 0)
+			cred = (struct ucred) { pid, getuid(), getgid() };
 
 		set_int_opt(_metadata, link.fd[1], SO_PASSCRED, 1);
 		expect_from(_metadata, link.fd[1], queued, &nobody, 0);
-		own = (struct ucred) { pid, getuid(), getgid() };
-		expect_from(_metadata, link.fd[1], len, cred ?: &own, 'x');
+		expect_from(_metadata, link.fd[1], len, &cred, 'x');
 		EXPECT_EQ(KSFT_PASS, my_wait(pid));
 		EXPECT_EQ(EAGAIN, try_recv(link.fd[1]));
 		link_destroy(&link);
@@ -351,85 +280,66 @@ static void page_comes(const struct page *page)
 	ioctl(page->uffd, UFFDIO_ZEROPAGE, &zero);
 }
 
-static const struct sleeper {
-	const char *name;
-	int type;
-	ssize_t len;
-	int flags;
-} sleepers[] = {
-	{ "STREAM, 3 bytes", SOCK_STREAM, 3, MSG_WAITALL },
-	{ "STREAM, 3000 bytes", SOCK_STREAM, 3000, MSG_WAITALL },
-	{ "STREAM, MSG_PEEK", SOCK_STREAM, 3000, MSG_PEEK },
-	{ "SEQPACKET", SOCK_SEQPACKET, 3000, 0 },
-	{ "DGRAM", SOCK_DGRAM, 3000, 0 },
-};
-
-/*
- * The end must return 0 while the reader sleeps. @own and @peer are the errors
- * that the ends have then.
+/* @end must return 0 while a reader sleeps. @own and @peer are the errors that
+ * the ends have then. Returns an errno if there can be no such reader.
  */
-static void end_sleeper(struct __test_metadata *_metadata,
-			const struct sleeper *sleeper, struct page *page,
-			struct worker *reader, struct worker *ender, int own,
-			int peer)
-{
-	struct uffd_msg msg;
-	char buf[3000];
-	int fd[2];
-
-	my_type = sleeper->type;
-	my_connection(_metadata, fd);
-	memset(buf, 'x', sizeof(buf));
-	ASSERT_EQ(sleeper->len, send(fd[0], buf, sleeper->len, 0));
-	reader->fd = fd[1];
-	ender->fd = fd[1];
-	reader->buf = page->p;
-	/* With MSG_WAITALL it will look for more than there is. */
-	reader->len = page->len;
-	reader->flags = sleeper->flags;
-	worker_tell(reader);
-	ASSERT_EQ(POLLIN, poll_for(page->uffd, POLLIN, WAIT_MS));
-	ASSERT_LT(0, read(page->uffd, &msg, sizeof(msg)));
-	ASSERT_EQ(UFFD_EVENT_PAGEFAULT, msg.event);
-
-	worker_tell(ender);
-	ASSERT_TRUE(worker_finish(ender));
-	EXPECT_EQ(0, ender->ret);
-	/* The peer has seen it. */
-	EXPECT_EQ(EPIPE, try_send(fd[0]));
-	EXPECT_EQ(my_type == SOCK_DGRAM ? EAGAIN : peer, try_recv(fd[0]));
-
-	/* The reader goes on, and ends with the bytes that there were. */
-	EXPECT_FALSE(worker_idle(reader));
-	page_comes(page);
-	ASSERT_TRUE(worker_finish(reader));
-	ASSERT_EQ(sleeper->len, reader->ret)
-		TH_LOG("%s", sleeper->name);
-	EXPECT_EQ(0, memcmp(page->p, buf, sleeper->len));
-	if (reader->flags & MSG_PEEK)
-		EXPECT_EQ(sleeper->len, recv(fd[1], buf, sizeof(buf),
-					     MSG_DONTWAIT));
-	if (own)
-		EXPECT_EQ(own, try_recv(fd[1]));
-	expect_eof(_metadata, fd[1]);
-}
-
-/* Returns an errno if there can be no such reader. */
 static int end_sleepers(struct __test_metadata *_metadata,
 			long (*end)(struct worker *worker), int own, int peer)
 {
-	struct worker reader = { .call = call_recv }, ender = { .call = end };
-	struct page page;
-	int i, err;
+	static const struct {
+		int type;
+		ssize_t len;
+		int flags;
+	} rows[] = {
+		/* With MSG_WAITALL it will look for more than there is. */
+		{ SOCK_STREAM, 3, MSG_WAITALL },
+		{ SOCK_STREAM, 3000, MSG_WAITALL },
+		{ SOCK_STREAM, 3000, MSG_PEEK },
+		{ SOCK_SEQPACKET, 3000, 0 },
+		{ SOCK_DGRAM, 3000, 0 },
+	}, *row;
+	struct worker reader = { .call = call_recv };
+	struct uffd_msg msg;
+	struct page page = {};
+	char buf[3000];
+	int fd[2], err;
 
 	worker_start(_metadata, &reader);
-	worker_start(_metadata, &ender);
-	for (i = 0; i < ARRAY_SIZE(sleepers); i++) {
+	for (row = rows; row < rows + ARRAY_SIZE(rows); row++) {
 		err = page_init(&page);
 		if (err)
 			return err;
-		end_sleeper(_metadata, &sleepers[i], &page, &reader, &ender,
-			    own, peer);
+		my_type = row->type;
+		my_connection(_metadata, fd);
+		memset(buf, 'x', sizeof(buf));
+		ASSERT_EQ(row->len, send(fd[0], buf, row->len, 0));
+		reader.fd = fd[1];
+		reader.buf = page.p;
+		reader.len = page.len;
+		reader.flags = row->flags;
+		worker_tell(&reader);
+		ASSERT_EQ(POLLIN, poll_for(page.uffd, POLLIN, WAIT_MS));
+		ASSERT_LT(0, read(page.uffd, &msg, sizeof(msg)));
+		ASSERT_EQ(UFFD_EVENT_PAGEFAULT, msg.event);
+
+		EXPECT_EQ(0, end(&reader));
+		/* The peer has seen it. */
+		EXPECT_EQ(EPIPE, try_send(fd[0]));
+		EXPECT_EQ(my_type == SOCK_DGRAM ? EAGAIN : peer,
+			  try_recv(fd[0]));
+
+		/* The reader ends with the bytes that there were. */
+		EXPECT_FALSE(worker_idle(&reader));
+		page_comes(&page);
+		ASSERT_TRUE(worker_finish(&reader));
+		ASSERT_EQ(row->len, reader.ret)
+			TH_LOG("case %zd", row - rows);
+		EXPECT_EQ(0, memcmp(page.p, buf, row->len));
+		if (row->flags & MSG_PEEK)
+			EXPECT_EQ(row->len, recv(fd[1], buf, sizeof(buf), 0));
+		if (own)
+			EXPECT_EQ(own, try_recv(fd[1]));
+		expect_eof(_metadata, fd[1]);
 	}
 	return 0;
 }

@@ -24,93 +24,62 @@ static inline __u32 inode(struct __test_metadata *_metadata, int fd)
 	return st.st_ino;
 }
 
-/* Those that are there all the time, sorted, and how often each was shown */
-struct lasting {
-	__u32 ino[LASTING];
-	int times[LASTING];
-};
-
-static inline int lasting_compare(const void *a, const void *b)
-{
-	__u32 x = *(__u32 *)a, y = *(__u32 *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-/* @ino was shown: whether it is one of them */
-static inline bool lasting_shown(struct lasting *lasting, __u32 ino)
-{
-	__u32 *found = bsearch(&ino, lasting->ino, LASTING,
-			       sizeof(lasting->ino[0]), lasting_compare);
-
-	if (found)
-		lasting->times[found - lasting->ino]++;
-	return found;
-}
-
-/* Each was shown once. They may be shown again. */
-static inline void expect_each_once(struct __test_metadata *_metadata,
-				    struct lasting *lasting)
-{
-	int i;
-
-	for (i = 0; i < LASTING; i++)
-		ASSERT_EQ(1, lasting->times[i]);
-	memset(lasting->times, 0, sizeof(lasting->times));
-}
-
-static bool churn_stop;
-
-/* Makes and closes sockets of the type @arg. */
+/* Makes and closes sockets, until the test ends: it is a process. */
 static inline void *churn(void *arg)
 {
 	int fd[100];
 	size_t i;
 
-	while (!__atomic_load_n(&churn_stop, __ATOMIC_RELAXED)) {
+	for (;;) {
 		for (i = 0; i < ARRAY_SIZE(fd); i += 2)
-			if (socketpair(AF_MYPROTO, (long)arg, 0, &fd[i]))
-				return "socketpair() failed";
+			if (socketpair(AF_MYPROTO, SOCK_STREAM, 0, &fd[i]))
+				abort();
 		for (i = 0; i < ARRAY_SIZE(fd); i++)
 			close(fd[i]);
 	}
-	return NULL;
 }
 
-FIXTURE(many)
-{
-	struct lasting lasting;
-	pthread_t thread[2];
-};
+/* Those that are there all the time, and how often each was shown */
+static __u32 many_ino[LASTING];
+static int many_times[LASTING];
+
+FIXTURE(many) {};
 
 FIXTURE_SETUP(many)
 {
 	struct rlimit limit = { 2 * LASTING, 2 * LASTING };
-	const long types[] = { SOCK_STREAM, SOCK_DGRAM };
-	struct lasting *lasting = &self->lasting;
+	pthread_t thread;
 	int i;
 
 	if (setrlimit(RLIMIT_NOFILE, &limit))
 		SKIP(return, "many open files need root");
-
 	for (i = 0; i < LASTING; i++)
-		lasting->ino[i] = inode(_metadata, my_socket(_metadata));
-	qsort(lasting->ino, LASTING, sizeof(lasting->ino[0]), lasting_compare);
+		many_ino[i] = inode(_metadata, my_socket(_metadata));
 	for (i = 0; i < 2; i++)
-		ASSERT_EQ(0, pthread_create(&self->thread[i], NULL, churn,
-					    (void *)types[i]));
+		ASSERT_EQ(0, pthread_create(&thread, NULL, churn, NULL));
 }
 
 FIXTURE_TEARDOWN(many)
 {
-	void *error;
+}
+
+/* A socket with the inode @ino was shown. */
+static inline void many_shown(__u32 ino)
+{
 	int i;
 
-	__atomic_store_n(&churn_stop, true, __ATOMIC_RELAXED);
-	for (i = 0; i < 2; i++) {
-		ASSERT_EQ(0, pthread_join(self->thread[i], &error));
-		EXPECT_EQ(NULL, error);
-	}
+	for (i = 0; i < LASTING; i++)
+		many_times[i] += many_ino[i] == ino;
+}
+
+/* Each was shown once. They may be shown again. */
+static inline void many_expect_once(struct __test_metadata *_metadata)
+{
+	int i;
+
+	for (i = 0; i < LASTING; i++)
+		ASSERT_EQ(1, many_times[i]);
+	memset(many_times, 0, sizeof(many_times));
 }
 
 #endif /* MYPROTO_MANY_H */

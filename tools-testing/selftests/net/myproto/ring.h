@@ -4,20 +4,17 @@
 #define MYPROTO_RING_H
 
 #include <sys/mman.h>
-#include <sys/syscall.h>
 
 #include <linux/io_uring.h>
-#include <linux/time_types.h>
 
 #include "util.h"
 
 #define ENTRIES	32
 
 struct ring {
-	unsigned int *sq_tail, *sq_mask, *sq_array;
-	unsigned int *cq_head, *cq_tail, *cq_mask;
+	struct io_uring_params p;
+	char *mem;		/* of both queues */
 	struct io_uring_sqe *sqes;
-	struct io_uring_cqe *cqes;
 	int fd;
 };
 
@@ -30,30 +27,18 @@ static inline void *ring_map(struct ring *ring, size_t len, off_t off)
 /* Returns 0 or an errno, to be of use in threads, too */
 static inline int ring_open(struct ring *ring)
 {
-	struct io_uring_params p = {};
-	char *sq, *cq;
+	struct io_uring_params *p = &ring->p;
 
-	ring->fd = syscall(__NR_io_uring_setup, ENTRIES, &p);
+	*p = (struct io_uring_params) { .flags = IORING_SETUP_NO_SQARRAY };
+	ring->fd = syscall(__NR_io_uring_setup, ENTRIES, p);
 	if (ring->fd < 0)
 		return errno;
 
-	sq = ring_map(ring, p.sq_off.array + ENTRIES * sizeof(int),
-		      IORING_OFF_SQ_RING);
-	cq = ring_map(ring, p.cq_off.cqes + p.cq_entries * sizeof(*ring->cqes),
-		      IORING_OFF_CQ_RING);
+	ring->mem = ring_map(ring, p->cq_off.cqes + p->cq_entries *
+			     sizeof(struct io_uring_cqe), IORING_OFF_SQ_RING);
 	ring->sqes = ring_map(ring, ENTRIES * sizeof(*ring->sqes),
 			      IORING_OFF_SQES);
-	if (sq == MAP_FAILED || cq == MAP_FAILED || ring->sqes == MAP_FAILED)
-		return errno;
-
-	ring->sq_tail = (void *)(sq + p.sq_off.tail);
-	ring->sq_mask = (void *)(sq + p.sq_off.ring_mask);
-	ring->sq_array = (void *)(sq + p.sq_off.array);
-	ring->cq_head = (void *)(cq + p.cq_off.head);
-	ring->cq_tail = (void *)(cq + p.cq_off.tail);
-	ring->cq_mask = (void *)(cq + p.cq_off.ring_mask);
-	ring->cqes = (void *)(cq + p.cq_off.cqes);
-	return 0;
+	return ring->mem == MAP_FAILED || ring->sqes == MAP_FAILED ? errno : 0;
 }
 
 /* Not a function, as @statement has to leave the test: see SKIP(). */
@@ -67,11 +52,10 @@ static inline int ring_open(struct ring *ring)
 /* Put a request on the ring. It is not handed over before ring_enter(). */
 static inline void ring_push(struct ring *ring, const struct io_uring_sqe *sqe)
 {
-	unsigned int tail = *ring->sq_tail, i = tail & *ring->sq_mask;
+	unsigned int *tail = (void *)(ring->mem + ring->p.sq_off.tail);
 
-	ring->sqes[i] = *sqe;
-	ring->sq_array[i] = i;
-	__atomic_store_n(ring->sq_tail, tail + 1, __ATOMIC_RELEASE);
+	ring->sqes[*tail % ENTRIES] = *sqe;
+	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
 }
 
 /* Hand over @count requests: each may be done when this returns, or wait. */
@@ -80,37 +64,27 @@ static inline int ring_enter(struct ring *ring, unsigned int count)
 	return syscall(__NR_io_uring_enter, ring->fd, count, 0, 0, NULL, 0);
 }
 
-/* Work that was put off until now is done here. */
-static inline void ring_work(struct ring *ring)
-{
-	syscall(__NR_io_uring_enter, ring->fd, 0, 0, IORING_ENTER_GETEVENTS,
-		NULL, 0);
-}
-
 /* Take a completion off the ring, if there is one */
 static inline bool completed(struct ring *ring, struct io_uring_cqe *cqe)
 {
-	unsigned int head = *ring->cq_head;
+	struct io_uring_cqe *cqes = (void *)(ring->mem + ring->p.cq_off.cqes);
+	unsigned int *head = (void *)(ring->mem + ring->p.cq_off.head);
+	unsigned int *tail = (void *)(ring->mem + ring->p.cq_off.tail);
 
-	ring_work(ring);
-	if (head == __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE))
+	/* Work that was put off until now is done here. */
+	syscall(__NR_io_uring_enter, ring->fd, 0, 0, IORING_ENTER_GETEVENTS,
+		NULL, 0);
+	if (*head == __atomic_load_n(tail, __ATOMIC_ACQUIRE))
 		return false;
-	*cqe = ring->cqes[head & *ring->cq_mask];
-	__atomic_store_n(ring->cq_head, head + 1, __ATOMIC_RELEASE);
+	*cqe = cqes[*head % ring->p.cq_entries];
+	__atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
 	return true;
 }
 
 /* Take the next completion off the ring; false if none comes */
 static inline bool ring_next(struct ring *ring, struct io_uring_cqe *cqe)
 {
-	struct __kernel_timespec ts = { .tv_sec = WAIT_MS / 1000 };
-	struct io_uring_getevents_arg arg = { .ts = (uintptr_t)&ts };
-
-	if (completed(ring, cqe))
-		return true;
-	syscall(__NR_io_uring_enter, ring->fd, 0, 1, IORING_ENTER_GETEVENTS |
-		IORING_ENTER_EXT_ARG, &arg, sizeof(arg));
-	return completed(ring, cqe);
+	return wait_until(completed(ring, cqe));
 }
 
 static inline void submit(struct __test_metadata *_metadata, struct ring *ring,
@@ -181,19 +155,14 @@ static inline void bufs_init(struct __test_metadata *_metadata,
 			     unsigned int count, unsigned int len)
 {
 	struct io_uring_buf_reg reg = { .ring_entries = count, .bgid = group };
+	size_t size = count * sizeof(struct io_uring_buf);
 	unsigned int i;
 	void *mem;
 
-	mem = mmap(NULL, count * sizeof(struct io_uring_buf),
-		   PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
-	ASSERT_TRUE(mem != MAP_FAILED);
-	*bufs = (struct bufs) {
-		.ring = mem,
-		.mem = calloc(count, len),
-		.count = count,
-		.len = len,
-	};
-	ASSERT_NE(NULL, bufs->mem);
+	mem = mmap(NULL, size + count * len, PROT_READ | PROT_WRITE,
+		   MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+	ASSERT_NE(MAP_FAILED, mem);
+	*bufs = (struct bufs) { mem, mem + size, count, len };
 	reg.ring_addr = (uintptr_t)mem;
 	ASSERT_EQ(0, syscall(__NR_io_uring_register, ring->fd,
 			     IORING_REGISTER_PBUF_RING, &reg, 1))
@@ -208,43 +177,17 @@ static inline unsigned int bufs_id(const struct io_uring_cqe *cqe)
 	return cqe->flags >> IORING_CQE_BUFFER_SHIFT;
 }
 
-/* Whether a request waits until poll says so. The kernel lists those that do
- * in the fdinfo of the ring: not when the ring is in use, so try again.
+/* A request was handed over: it waits, and none has completed. The kernel lists
+ * those that wait for poll in the fdinfo of the ring: not when the ring is in
+ * use, so try again.
  */
-static inline bool is_armed(struct ring *ring)
-{
-	bool list = false, armed = false;
-	char path[64], line[256];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", ring->fd);
-	f = fopen(path, "r");
-	while (f && fgets(line, sizeof(line), f)) {
-		if (!strncmp(line, "PollList:", 9))
-			list = true;
-		else if (line[0] != ' ')
-			list = false;
-		else if (list && strstr(line, "op="))
-			armed = true;
-	}
-	if (f)
-		fclose(f);
-	return armed;
-}
-
-/* A request was handed over: it waits, and none has completed */
 static inline bool still_waits(struct ring *ring)
 {
-	long end = now_ms() + WAIT_MS;
 	struct io_uring_cqe cqe;
-	bool armed;
+	bool done = false;
 
-	do {
-		armed = is_armed(ring);
-		if (completed(ring, &cqe))
-			return false;
-	} while (!armed && now_ms() < end);
-	return armed;
+	return wait_until((done = completed(ring, &cqe)) ||
+			  fdinfo_number(ring->fd, "  op=") >= 0) && !done;
 }
 
 #endif /* MYPROTO_RING_H */

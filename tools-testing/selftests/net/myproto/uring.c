@@ -51,15 +51,6 @@ static struct io_uring_sqe make_send(const void *buf, unsigned int len)
 	return sqe;
 }
 
-/* Submit and wait */
-static int run_op(struct __test_metadata *_metadata, int op,
-		  int fd, const void *addr, unsigned int len)
-{
-	struct io_uring_sqe sqe = make_sqe(op, fd, addr, len);
-
-	return run(_metadata, &ring, &sqe);
-}
-
 /* A request that waits: this thread does not. */
 static void submit_waits(struct __test_metadata *_metadata,
 			 const struct io_uring_sqe *sqe)
@@ -78,116 +69,47 @@ static unsigned int expect_cqe(struct __test_metadata *_metadata, int res)
 	return cqe.flags;
 }
 
-TEST_F(uring, send_and_recv)
-{
-	static const int ops[][2] = {
-		{ IORING_OP_SEND, IORING_OP_RECV },
-		{ IORING_OP_WRITE, IORING_OP_READ },
-		{ IORING_OP_SENDMSG, IORING_OP_RECVMSG },
-	};
-	struct iovec out[] = { { "ab", 2 }, { "cdef", 4 } };
-	char head[4] = "", tail[8] = "";
-	struct iovec in[] = { { head, 3 }, { tail, 7 } };
-	struct msghdr to = { .msg_iov = out, .msg_iovlen = 2 };
-	struct sockaddr_my name = {};
-	struct msghdr from = {
-		.msg_iov = in,
-		.msg_iovlen = 2,
-		.msg_name = &name,
-		.msg_namelen = sizeof(name),
-	};
-	bool named = variant->type != SOCK_STREAM;
-	int *fd = pair.fd, i;
-
-	for (i = 0; i < 3; i++) {
-		memset(buf, 0, sizeof(buf));
-		EXPECT_EQ(6, run_op(_metadata, ops[i][0], fd[0], i == 2 ?
-				    (void *)&to : "abcdef", i == 2 ? 1 : 6));
-		EXPECT_EQ(6, run_op(_metadata, ops[i][1], fd[1],
-				    i == 2 ? (void *)&from : buf,
-				    i == 2 ? 1 : sizeof(buf)));
-		EXPECT_STREQ(i == 2 ? "" : "abcdef", buf);
-	}
-	EXPECT_STREQ("abc", head);
-	EXPECT_STREQ("def", tail);
-	EXPECT_EQ(named ? sizeof(name) : 0, from.msg_namelen);
-	if (named)
-		EXPECT_EQ(my_channel(_metadata, fd[0]), name.smy_channel);
-	EXPECT_EQ(-EOPNOTSUPP, run_op(_metadata, IORING_OP_SEND_ZC,
-				      fd[0], "x", 1));
-	EXPECT_EQ(EAGAIN, try_recv(fd[1]));
-}
-
 TEST_F(uring, recv_waits)
 {
-	struct io_uring_sqe sqe = recv_sqe;
-	struct io_uring_cqe cqe;
-	char text[3][4] = {};
+	struct io_uring_sqe sqe;
+	char text[9];
 	int i;
 
-	sqe.msg_flags = MSG_DONTWAIT;
-	EXPECT_EQ(-EAGAIN, run(_metadata, &ring, &sqe));
-
-	recv_sqe.user_data = 1;
-	submit_waits(_metadata, &recv_sqe);
-	sqe = make_sqe(IORING_OP_ASYNC_CANCEL, -1, (void *)1, 0);
-	submit(_metadata, &ring, &sqe);
-	for (i = 0; i < 2; i++) {
-		wait_cqe(_metadata, &ring, &cqe);
-		EXPECT_EQ(cqe.user_data ? -ECANCELED : 0, cqe.res);
-	}
-
-	submit_waits(_metadata, &recv_sqe);
-	link_expect_send(_metadata, &pair, 0, "abc");
-	EXPECT_FALSE(expect_cqe(_metadata, 3) & IORING_CQE_F_SOCK_NONEMPTY);
-	EXPECT_STREQ("abc", buf);
-
 	for (i = 0; i < 3; i++) {
-		sqe = make_sqe(IORING_OP_RECV, pair.fd[1], text[i], 3);
+		sqe = make_sqe(IORING_OP_RECV, pair.fd[1], text + 3 * i, 3);
 		submit_waits(_metadata, &sqe);
 	}
 	for (i = 0; i < 3; i++)
 		link_expect_send(_metadata, &pair, 0, "abc");
 	for (i = 0; i < 3; i++)
 		EXPECT_EQ(3, wait_result(_metadata, &ring));
-	for (i = 0; i < 3; i++)
-		EXPECT_STREQ("abc", text[i]);
+	EXPECT_EQ(0, memcmp("abcabcabc", text, 9));
 
+	/* It goes a little after its ring, and takes one of these at most. */
 	submit_waits(_metadata, &recv_sqe);
-	EXPECT_EQ(0, run_op(_metadata, IORING_OP_SHUTDOWN, pair.fd[1],
-			    NULL, SHUT_RD));
-	EXPECT_EQ(0, wait_result(_metadata, &ring));
+	close(ring.fd);
+	for (i = 0; i < 2; i++)
+		link_expect_send(_metadata, &pair, 0, "abc");
+	EXPECT_EQ(POLLIN, poll_for(pair.fd[1], POLLIN, WAIT_MS));
 }
 
 /* There is no room. */
 TEST_F(uring, send_waits)
 {
 	struct io_uring_sqe sqe = make_send("x", 1);
-	struct io_uring_cqe cqe = { .res = -ETIME };
-	long end = now_ms() + WAIT_MS;
-	char buf[1000], last = 0;
-	ssize_t n;
+	struct io_uring_cqe cqe;
+	ssize_t total;
 
 	set_int_opt(_metadata, pair.fd[1], SO_RCVBUF, 10000);
-	link_fill(_metadata, &pair, 0, 1000);
-	sqe.msg_flags |= MSG_DONTWAIT;
-	EXPECT_EQ(-EAGAIN, run(_metadata, &ring, &sqe));
-	sqe.msg_flags &= ~MSG_DONTWAIT;
+	total = my_fill(_metadata, pair.fd[0], 1000);
 	submit_waits(_metadata, &sqe);
-	/* It comes last, and what was there before are zeros. */
-	while (last != 'x' && now_ms() < end) {
-		n = recv(pair.fd[1], buf, sizeof(buf), MSG_DONTWAIT);
-		if (n > 0)
-			last = buf[n - 1];
-		completed(&ring, &cqe);
-	}
-	EXPECT_EQ('x', last);
-	if (cqe.res == -ETIME)
-		wait_cqe(_metadata, &ring, &cqe);
+	ASSERT_TRUE(wait_until((total -= my_drain(_metadata, pair.fd[1]),
+				completed(&ring, &cqe))));
 	EXPECT_EQ(1, cqe.res);
+	EXPECT_EQ(total + 1, my_drain(_metadata, pair.fd[1]));
 
 	/* The other end goes while a request waits. */
-	link_fill(_metadata, &pair, 0, 1000);
+	my_fill(_metadata, pair.fd[0], 1000);
 	submit_waits(_metadata, &sqe);
 	link_close(&pair, 1);
 	EXPECT_EQ(variant->type == SOCK_DGRAM ? -ECONNREFUSED : -EPIPE,
@@ -214,36 +136,6 @@ TEST_F(uring, large_send_and_recv)
 	free(out);
 }
 
-TEST_F(uring, poll)
-{
-	struct io_uring_sqe sqe;
-	int i;
-
-	sqe = make_sqe(IORING_OP_POLL_ADD, pair.fd[1], NULL, 0);
-	sqe.poll32_events = POLLIN;
-	submit_waits(_metadata, &sqe);
-	link_expect_send(_metadata, &pair, 0, "abc");
-	EXPECT_EQ(POLLIN, wait_result(_metadata, &ring));
-
-	set_int_opt(_metadata, pair.fd[1], SO_RCVBUF, 10000);
-	link_fill(_metadata, &pair, 0, 1000);
-	sqe.fd = pair.fd[0];
-	sqe.poll32_events = POLLOUT;
-	submit_waits(_metadata, &sqe);
-	link_drain(_metadata, &pair, 1);
-	EXPECT_EQ(POLLOUT, wait_result(_metadata, &ring));
-
-	sqe = make_sqe(IORING_OP_POLL_ADD, pair.fd[1], NULL,
-		       IORING_POLL_ADD_MULTI);
-	sqe.poll32_events = POLLIN;
-	submit(_metadata, &ring, &sqe);
-	for (i = 0; i < 4; i++) {
-		EXPECT_TRUE(still_waits(&ring));
-		link_expect_send(_metadata, &pair, 0, "abc");
-		EXPECT_TRUE(expect_cqe(_metadata, POLLIN) & IORING_CQE_F_MORE);
-	}
-}
-
 TEST_F(uring, commands)
 {
 	bool dgram = variant->type == SOCK_DGRAM;
@@ -251,10 +143,9 @@ TEST_F(uring, commands)
 		{ 1, SOCKET_URING_OP_SIOCINQ, dgram ? 3 : 8 },
 		{ 0, SOCKET_URING_OP_SIOCOUTQ, dgram ? 0 : 8 },
 		{ 0, SOCKET_URING_OP_SIOCINQ, 0 },
-		{ 0, 9999, -EOPNOTSUPP },
 	};
 	struct io_uring_sqe sqe;
-	int val = -1, i;
+	int i;
 
 	link_expect_send(_metadata, &pair, 0, "abc");
 	link_expect_send(_metadata, &pair, 0, "defgh");
@@ -262,24 +153,12 @@ TEST_F(uring, commands)
 		sqe = make_sqe(IORING_OP_URING_CMD, pair.fd[commands[i].end],
 			       NULL, 0);
 		sqe.cmd_op = commands[i].op;
-		EXPECT_EQ(commands[i].res, run(_metadata, &ring, &sqe))
-			TH_LOG("command %d", commands[i].op);
+		EXPECT_EQ(commands[i].res, run(_metadata, &ring, &sqe));
 	}
 
-	sqe = make_sqe(IORING_OP_URING_CMD, pair.fd[1], NULL, 0);
-	sqe.cmd_op = SOCKET_URING_OP_GETSOCKOPT;
-	sqe.level = SOL_SOCKET;
-	sqe.optname = SO_TYPE;
-	sqe.optlen = sizeof(val);
-	sqe.optval = (uintptr_t)&val;
-	EXPECT_EQ((int)sizeof(val), run(_metadata, &ring, &sqe));
-	EXPECT_EQ(variant->type, val);
-
-	val = 1;
-	sqe.cmd_op = SOCKET_URING_OP_SETSOCKOPT;
-	sqe.optname = SO_PASSCRED;
-	EXPECT_EQ(0, run(_metadata, &ring, &sqe));
-	EXPECT_EQ(1, get_int_opt(_metadata, pair.fd[1], SO_PASSCRED));
+	sqe = make_send("x", 1);
+	sqe.opcode = IORING_OP_SEND_ZC;
+	EXPECT_EQ(-EOPNOTSUPP, run(_metadata, &ring, &sqe));
 }
 
 /* A completion says whether there is more to receive. */
@@ -296,7 +175,13 @@ static void expect_more(struct __test_metadata *_metadata,
 TEST_F(uring, recv_tells_of_more)
 {
 	struct iovec iov = { buf, 3 };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct sockaddr_my name = {};
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_name = &name,
+		.msg_namelen = sizeof(name),
+	};
 	bool stream = variant->type == SOCK_STREAM;
 	struct io_uring_sqe sqe = recv_sqe;
 	int i;
@@ -304,12 +189,17 @@ TEST_F(uring, recv_tells_of_more)
 	for (i = 0; i < 2; i++) {
 		link_expect_send(_metadata, &pair, 0, "abc");
 		expect_more(_metadata, &sqe, 3, false);
-		link_expect_send(_metadata, &pair, 0, "abc");
+		EXPECT_STREQ("abc", buf);
 		link_expect_send(_metadata, &pair, 0, "def");
+		link_expect_send(_metadata, &pair, 0, "ghi");
 		expect_more(_metadata, &sqe, 3, true);
 		expect_more(_metadata, &sqe, 3, false);
+		EXPECT_STREQ("ghi", buf);
 		sqe = make_sqe(IORING_OP_RECVMSG, pair.fd[1], &msg, 1);
 	}
+	EXPECT_EQ(stream ? 0 : sizeof(name), msg.msg_namelen);
+	EXPECT_EQ(stream ? 0 : my_channel(_metadata, pair.fd[0]),
+		  name.smy_channel);
 
 	/* What is left of a message is lost: it is not more. */
 	recv_sqe.len = 2;
@@ -325,72 +215,50 @@ TEST_F(uring, recv_tells_of_more)
 }
 
 /* A recv that takes buffers from a group as it needs them */
-static void use_bufs(struct __test_metadata *_metadata,
-		     struct io_uring_sqe *sqe, struct bufs *bufs, int how)
+static void use_bufs(struct __test_metadata *_metadata, struct bufs *bufs,
+		     int how)
 {
 	bufs_init(_metadata, &ring, bufs, BUF_GROUP, BUF_COUNT, BUF_LEN);
-	sqe->addr = 0;
-	sqe->len = 0;
-	sqe->ioprio = how;
-	sqe->flags = IOSQE_BUFFER_SELECT;
-	sqe->buf_group = BUF_GROUP;
+	recv_sqe.addr = 0;
+	recv_sqe.len = 0;
+	recv_sqe.ioprio = how;
+	recv_sqe.flags = IOSQE_BUFFER_SELECT;
+	recv_sqe.buf_group = BUF_GROUP;
 }
 
-/* Send @count messages that just fill a buffer: they are to stay apart. */
-static void send_bufs(struct __test_metadata *_metadata, char *out, int count)
+/* The buffers are taken in the order in which they were given. */
+static void multishot(struct __test_metadata *_metadata, int bundle)
 {
-	int i;
-
-	fill_pattern(out, count * BUF_LEN, 1);
-	for (i = 0; i < count; i++)
-		ASSERT_EQ(BUF_LEN, link_send(&pair, 0, out + i * BUF_LEN,
-					     BUF_LEN, MSG_DONTWAIT));
-}
-
-#define DRAIN	5
-
-static void multishot(struct __test_metadata *_metadata,
-		      struct io_uring_sqe *sqe, int bundle)
-{
-	static const char * const text[] = { "abc", "de", "fghi" };
-	char out[DRAIN * BUF_LEN], in[DRAIN * BUF_LEN];
-	int i, more, done = 0, len;
-	struct io_uring_cqe cqe;
+	int flags, done, len = BUF_LEN, i;
+	char out[5 * BUF_LEN];
 	struct bufs bufs;
 
-	use_bufs(_metadata, sqe, &bufs, IORING_RECV_MULTISHOT | bundle);
-	send_bufs(_metadata, out, DRAIN);
-	submit(_metadata, &ring, sqe);
-	while (done < (int)sizeof(out)) {
-		wait_cqe(_metadata, &ring, &cqe);
-		ASSERT_LT(0, cqe.res);
-		if (!bundle || pair.type != SOCK_STREAM)
-			EXPECT_EQ(BUF_LEN, cqe.res);
-		EXPECT_TRUE(cqe.flags & IORING_CQE_F_MORE);
-		more = cqe.flags & IORING_CQE_F_SOCK_NONEMPTY;
-		/* They are taken in the order in which they were given. */
-		ASSERT_GE((int)sizeof(out), done + cqe.res);
-		memcpy(in + done, bufs.mem + bufs_id(&cqe) * BUF_LEN, cqe.res);
-		done += cqe.res;
-		EXPECT_EQ(done < (int)sizeof(out), !!more);
+	use_bufs(_metadata, &bufs, IORING_RECV_MULTISHOT | bundle);
+	fill_pattern(out, sizeof(out), 1);
+	/* Messages that just fill a buffer are to stay apart. */
+	for (i = 0; i < 5; i++)
+		ASSERT_EQ(BUF_LEN, link_send(&pair, 0, out + i * BUF_LEN,
+					     BUF_LEN, 0));
+	if (bundle && pair.type == SOCK_STREAM)
+		len = sizeof(out);
+	submit(_metadata, &ring, &recv_sqe);
+	for (done = len; done <= sizeof(out); done += len) {
+		flags = expect_cqe(_metadata, len);
+		EXPECT_TRUE(flags & IORING_CQE_F_MORE);
+		EXPECT_EQ(done < sizeof(out),
+			  !!(flags & IORING_CQE_F_SOCK_NONEMPTY));
 	}
-	EXPECT_EQ(0, memcmp(out, in, sizeof(out)));
+	EXPECT_EQ(0, memcmp(out, bufs.mem, sizeof(out)));
 	EXPECT_TRUE(still_waits(&ring));
 	/* A waiting bundle holds all buffers and ends when they are used up. */
 	if (bundle)
 		return;
 
-	for (i = 0; i < ARRAY_SIZE(text); i++) {
+	for (i = 5; i < 7; i++) {
 		EXPECT_TRUE(still_waits(&ring));
-		len = strlen(text[i]);
-		link_expect_send(_metadata, &pair, 0, text[i]);
-		wait_cqe(_metadata, &ring, &cqe);
-		EXPECT_EQ(len, cqe.res);
-		EXPECT_TRUE(cqe.flags & IORING_CQE_F_MORE);
-		ASSERT_TRUE(cqe.flags & IORING_CQE_F_BUFFER);
-		EXPECT_EQ(0, memcmp(bufs.mem + bufs_id(&cqe) * BUF_LEN,
-				    text[i], len));
-		bufs_put(&bufs, bufs_id(&cqe));
+		link_expect_send(_metadata, &pair, 0, "abc");
+		EXPECT_TRUE(expect_cqe(_metadata, 3) & IORING_CQE_F_MORE);
+		EXPECT_STREQ("abc", bufs.mem + i * BUF_LEN);
 	}
 	ASSERT_EQ(0, shutdown(pair.fd[1], SHUT_RD));
 	EXPECT_FALSE(expect_cqe(_metadata, 0) & IORING_CQE_F_MORE);
@@ -399,12 +267,13 @@ static void multishot(struct __test_metadata *_metadata,
 /* Each completion but the last says that there is more. */
 TEST_F(uring, recv_multishot)
 {
-	multishot(_metadata, &recv_sqe, 0);
+	multishot(_metadata, 0);
 }
 
+/* A bundle takes of a stream what several buffers hold, but one message. */
 TEST_F(uring, recv_multishot_bundle)
 {
-	multishot(_metadata, &recv_sqe, IORING_RECVSEND_BUNDLE);
+	multishot(_metadata, IORING_RECVSEND_BUNDLE);
 }
 
 /* Data and the end were there before it waited: one event tells of both. */
@@ -412,7 +281,7 @@ TEST_F(uring, recv_multishot_tells_end)
 {
 	struct bufs bufs;
 
-	use_bufs(_metadata, &recv_sqe, &bufs,
+	use_bufs(_metadata, &bufs,
 		 IORING_RECV_MULTISHOT | IORING_RECVSEND_POLL_FIRST);
 	link_expect_send(_metadata, &pair, 0, "a");
 	ASSERT_EQ(0, shutdown(pair.fd[1], SHUT_RD));
@@ -421,89 +290,19 @@ TEST_F(uring, recv_multishot_tells_end)
 	expect_cqe(_metadata, 0);
 }
 
-/* A bundle takes of a stream what several buffers hold, but one message. */
-TEST_F(uring, recv_bundle)
-{
-	int count = variant->type == SOCK_STREAM ? 1 : 2, len, more, i;
-	char out[2 * BUF_LEN];
-	struct io_uring_cqe cqe;
-	struct bufs bufs;
-
-	use_bufs(_metadata, &recv_sqe, &bufs, IORING_RECVSEND_BUNDLE);
-	send_bufs(_metadata, out, 2);
-	len = sizeof(out) / count;
-	for (i = 0; i < count; i++) {
-		submit(_metadata, &ring, &recv_sqe);
-		wait_cqe(_metadata, &ring, &cqe);
-		ASSERT_EQ(len, cqe.res);
-		EXPECT_EQ(0, memcmp(out + i * len,
-				    bufs.mem + bufs_id(&cqe) * BUF_LEN, len));
-		more = cqe.flags & IORING_CQE_F_SOCK_NONEMPTY;
-		EXPECT_EQ(i < count - 1, !!more);
-	}
-}
-
-/* A send with an address */
-TEST(send_to_address)
-{
-	struct io_uring_sqe sqe;
-
-	ring_init(return, &ring);
-	link_make(_metadata, &pair, SOCK_DGRAM, BY_ADDRESS);
-	sqe = make_send("abc", 3);
-	sqe.addr2 = (uintptr_t)&pair.name[1];
-	sqe.addr_len = sizeof(pair.name[1]);
-	EXPECT_EQ(3, run(_metadata, &ring, &sqe));
-	expect_recv(_metadata, pair.fd[1], "abc");
-	pair.name[1].smy_channel = 1;
-	EXPECT_EQ(-ECONNREFUSED, run(_metadata, &ring, &sqe));
-}
-
-/* Making connections */
-
-static int run_addr(struct __test_metadata *_metadata,
-		    int op, int fd, __u32 channel)
-{
-	struct sockaddr_my addr = my_addr(channel);
-	struct io_uring_sqe sqe = make_sqe(op, fd, &addr, 0);
-
-	sqe.addr2 = sizeof(addr);
-	return run(_metadata, &ring, &sqe);
-}
-
-/* io_uring has an opcode for each step of a server and a client. */
-TEST_F(type, server_and_client)
+TEST_F(type, accept_waits)
 {
 	struct sockaddr_my addr = {};
 	socklen_t len = sizeof(addr);
 	struct io_uring_sqe sqe;
-	int listener, client, i;
 	struct io_uring_cqe cqe;
+	int listener, client, i;
 	__u32 channel;
 
 	ring_init(return, &ring);
-	sqe = make_sqe(IORING_OP_SOCKET, AF_MYPROTO, NULL, 0);
-	sqe.off = variant->type;
-	listener = run(_metadata, &ring, &sqe);
-	client = run(_metadata, &ring, &sqe);
-	EXPECT_EQ(-ECONNREFUSED, run_addr(_metadata, IORING_OP_CONNECT,
-					  client, 1));
-	ASSERT_EQ(0, run_addr(_metadata, IORING_OP_BIND, listener,
-			      MYPROTO_CHANNEL_ANY));
-	ASSERT_EQ(0, run_op(_metadata, IORING_OP_LISTEN, listener, NULL, 5));
-	channel = my_channel(_metadata, listener);
-	for (i = 0; i < 2; i++)
-		EXPECT_EQ(i ? -EISCONN : 0,
-			  run_addr(_metadata, IORING_OP_CONNECT, client,
-				   channel));
+	listener = my_listener(_metadata, 5, &channel);
 	sqe = make_sqe(IORING_OP_ACCEPT, listener, &addr, 0);
 	sqe.addr2 = (uintptr_t)&len;
-	expect_exchange(_metadata, client, run(_metadata, &ring, &sqe));
-	EXPECT_EQ(sizeof(addr), len);
-	EXPECT_EQ(AF_MYPROTO, addr.smy_family);
-	EXPECT_EQ(my_channel(_metadata, client), addr.smy_channel);
-
-	sqe = make_sqe(IORING_OP_ACCEPT, listener, NULL, 0);
 	for (i = 0; i < 5; i++) {
 		if (i < 2)
 			submit(_metadata, &ring, &sqe);
@@ -512,41 +311,13 @@ TEST_F(type, server_and_client)
 		wait_cqe(_metadata, &ring, &cqe);
 		EXPECT_EQ(!!i, !!(cqe.flags & IORING_CQE_F_MORE));
 		expect_exchange(_metadata, client, cqe.res);
+		EXPECT_EQ(sizeof(addr), len);
+		EXPECT_EQ(AF_MYPROTO, addr.smy_family);
+		EXPECT_EQ(my_channel(_metadata, client), addr.smy_channel);
 		sqe.ioprio = IORING_ACCEPT_MULTISHOT;
 	}
 	ASSERT_EQ(0, shutdown(listener, SHUT_RDWR));
 	EXPECT_EQ(-EINVAL, wait_result(_metadata, &ring));
-}
-
-/* A ring that goes takes its requests with it. */
-TEST_F(type, ring_closed_with_requests)
-{
-	int listener, client, fd, i, left;
-	struct io_uring_sqe sqe;
-	char buf[16], c;
-	__u32 channel;
-	ssize_t n;
-
-	ring_init(return, &ring);
-	listener = my_listener(_metadata, 5, &channel);
-	client = my_client(_metadata, channel);
-	fd = my_accept(_metadata, listener);
-	sqe = make_sqe(IORING_OP_RECV, fd, &c, 1);
-	submit_waits(_metadata, &sqe);
-	sqe = make_sqe(IORING_OP_ACCEPT, listener, NULL, 0);
-	submit_waits(_metadata, &sqe);
-	close(ring.fd);
-
-	/* They go a little later: the one may still take some, but once. */
-	for (i = 0; i < 3; i++)
-		expect_send(_metadata, client, "abc");
-	left = variant->type == SOCK_STREAM ? 8 : 6;
-	while (left > 0) {
-		ASSERT_EQ(POLLIN, poll_for(fd, POLLIN, WAIT_MS));
-		n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
-		ASSERT_LT(0, n);
-		left -= n;
-	}
 }
 
 TEST_HARNESS_MAIN

@@ -7,7 +7,7 @@
  */
 #include "fault.h"
 #include "link.h"
-#include "pair.h"
+#include "type.h"
 #include "worker.h"
 
 /* Small enough that a few messages fill it */
@@ -15,33 +15,29 @@
 #define LEN		1000
 #define SMALL		100
 
+#define READERS		4
+#define SENDERS		8
 #define ROUNDS		100
 #define FEW_ROUNDS	30
+#define TIMEOUT_MS	40
 
-FIXTURE_VARIANT_ADD(pair, stream) { .type = SOCK_STREAM };
-FIXTURE_VARIANT_ADD(pair, seqpacket) { .type = SOCK_SEQPACKET };
-FIXTURE_VARIANT_ADD(pair, dgram) { .type = SOCK_DGRAM };
+FIXTURE_VARIANT_ADD(type, dgram) { SOCK_DGRAM };
 
-/*
- * Wait until senders may sleep: a stream waits until half is free, a message
- * until anything is.
- */
-static bool becomes_full(struct __test_metadata *_metadata, int fd)
+/* Wait until poll() no longer tells @event: all was read, or it is full. */
+static bool ends(int fd, int event)
 {
-	int rcvbuf = get_int_opt(_metadata, fd, SO_RCVBUF);
-	int full = my_type == SOCK_STREAM ? rcvbuf - rcvbuf / 2 + 1 : rcvbuf;
-
-	return wait_until((int)mem_charged(_metadata, fd) >= full);
+	return wait_until(!(poll_now(fd) & event));
 }
 
-static bool becomes_empty(int fd)
+/* Read one message, or all that a stream takes at a time. */
+static ssize_t read_one(int fd)
 {
-	return wait_until(!(poll_now(fd) & POLLIN));
+	static char buf[1 << 16];
+
+	return recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
 }
 
-/* Threads and pollers of one socket */
-
-/* Have the socket @fd[0] get what @event tells of, or take all of it away. */
+/* Have the socket @fd[0] get what @event tells of. */
 static void bring(struct __test_metadata *_metadata, const int *fd, int event)
 {
 	if (event == EPOLLIN)
@@ -50,202 +46,140 @@ static void bring(struct __test_metadata *_metadata, const int *fd, int event)
 		EXPECT_LT(0U, my_drain(_metadata, fd[1]));
 }
 
-static void take_away(struct __test_metadata *_metadata, const int *fd,
-		      int event)
+/* Two for @event, the second one edge-triggered */
+static void make_epolls(struct __test_metadata *_metadata, int fd, int event,
+			int epoll[2])
 {
-	if (event == EPOLLOUT)
-		my_fill(_metadata, fd[0], LEN);
-	else
-		my_drain(_metadata, fd[0]);
+	event |= EPOLLEXCLUSIVE;
+	epoll[0] = make_epoll(_metadata, fd, event);
+	epoll[1] = make_epoll(_metadata, fd, event | EPOLLET);
 }
 
-/* What @event tells of does not wake @sleeper, who is first in line but not in
- * the way of others.
+/* What @event tells of does not wake a thread in @call, which is first in line
+ * but not in the way of others. Returns what the call does in the end.
  */
-static void beside_sleeper(struct __test_metadata *_metadata, const int *fd,
-			   int event, struct worker *sleeper)
+static long beside_sleeper(struct __test_metadata *_metadata,
+			   long (*call)(struct worker *worker), int event)
 {
+	/* The thread goes on after this. */
+	struct worker *sleeper = calloc(1, sizeof(*sleeper));
+	int fd[2], epoll[2], i;
 	long before;
-	int i, epoll;
 
+	my_connection(_metadata, fd);
 	set_rcvbuf(_metadata, fd[1], RCVBUF);
-	sleeper->fd = fd[0];
-	sleeper->len = LEN;
-	take_away(_metadata, fd, EPOLLIN + EPOLLOUT - event);
-	worker_start(_metadata, sleeper);
+	my_fill(_metadata, fd[0], LEN);
+	workers_start(_metadata, sleeper, 1, (struct worker) {
+		.call = call, .fd = fd[0], .len = LEN,
+	});
 	worker_sleep(_metadata, sleeper);
-	take_away(_metadata, fd, event);
 	before = workers_switches(sleeper, 1);
+	make_epolls(_metadata, fd[0], event, epoll);
 	for (i = 0; i < ROUNDS; i++) {
+		ASSERT_EQ(0, next_event(epoll[0], 0));
+		ASSERT_EQ(0, next_event(epoll[1], 0));
 		bring(_metadata, fd, event);
-		take_away(_metadata, fd, event);
+		ASSERT_EQ(event, next_event(epoll[0], WAIT_MS));
+		ASSERT_EQ(event, next_event(epoll[1], WAIT_MS));
+		if (event == EPOLLIN)
+			my_drain(_metadata, fd[0]);
+		else
+			my_fill(_metadata, fd[0], LEN);
 		ASSERT_TRUE(workers_settle(sleeper, 1));
 	}
 	EXPECT_GT(ROUNDS / 5, workers_switches(sleeper, 1) - before);
-
-	for (i = 0; i < 2; i++) {
-		epoll = make_epoll(_metadata, fd[0], event | EPOLLEXCLUSIVE |
-				   (i ? EPOLLET : 0));
-		EXPECT_EQ(0, next_event(epoll, 0));
-		bring(_metadata, fd, event);
-		EXPECT_EQ(event, next_event(epoll, WAIT_MS));
-		take_away(_metadata, fd, event);
-		close(epoll);
-	}
 	bring(_metadata, fd, EPOLLIN + EPOLLOUT - event);
 	EXPECT_TRUE(worker_finish(sleeper));
+	return sleeper->ret;
 }
 
-TEST_F(pair, space_beside_reader)
+TEST_F(type, beside_sleeper)
 {
-	struct worker reader = { .call = call_recv };
-
-	beside_sleeper(_metadata, self->fd, EPOLLOUT, &reader);
-	EXPECT_EQ(3, reader.ret);
+	EXPECT_EQ(3, beside_sleeper(_metadata, call_recv, EPOLLOUT));
+	EXPECT_EQ(LEN, beside_sleeper(_metadata, call_send, EPOLLIN));
 }
 
-TEST_F(pair, data_beside_sender)
+/* Space for all wakes all who sleep in send(), and who polls: one read wakes one
+ * sender, which has to wake the other.
+ */
+TEST_F(type, pollers_beside_senders)
 {
-	struct worker sender = { .call = call_send };
+	int fd[2], epoll[2], i, round, rcvbuf;
+	struct worker sender[2];
 
-	beside_sleeper(_metadata, self->fd, EPOLLIN, &sender);
-	EXPECT_EQ(LEN, sender.ret);
-}
-
-/* Space for all wakes all who sleep in send(), and at least one poller. */
-static void pollers_beside_senders(struct __test_metadata *_metadata,
-				   const int *fd, __u32 flags)
-{
-	static long (* const call[])(struct worker *worker) = {
-		call_recv, call_send, call_send, call_epoll, call_epoll,
-	};
-	/* Some threads go on after this. */
-	struct worker *all = calloc(5, sizeof(*all));
-	struct worker *sender = &all[1], *poller = &all[3];
-	int i, round;
-
-	set_rcvbuf(_metadata, fd[1], 4 * RCVBUF);
-	for (i = 0; i < 5; i++) {
-		all[i].call = call[i];
-		all[i].fd = fd[0];
-		/* So little that poll() still says that there is space */
-		all[i].len = SMALL;
-		if (i >= 3)
-			all[i].epoll = make_epoll(_metadata, fd[0], EPOLLOUT |
-						  EPOLLEXCLUSIVE | flags);
-		worker_start(_metadata, &all[i]);
-	}
-	/* They are all in line before the pollers. */
-	worker_sleep(_metadata, &all[0]);
+	my_connection(_metadata, fd);
+	set_rcvbuf(_metadata, fd[1], RCVBUF);
+	rcvbuf = get_int_opt(_metadata, fd[1], SO_RCVBUF);
+	make_epolls(_metadata, fd[0], EPOLLOUT, epoll);
+	/* So little that poll() still says that there is space */
+	workers_start(_metadata, sender, 2, (struct worker) {
+		.call = call_send, .fd = fd[0], .len = SMALL,
+	});
 	for (round = 0; round < 20; round++) {
-		my_fill(_metadata, fd[0], LEN);
+		/* Messages that need an skb take another way. */
+		set_int_opt(_metadata, fd[1], SO_RXQ_OVFL, round % 2);
+		my_fill(_metadata, fd[0], rcvbuf);
+		workers_sleep(_metadata, sender, 2);
+		/* There may be one of the time before it was full. */
+		next_event(epoll[1], 0);
+		EXPECT_EQ(0, next_event(epoll[0], 0));
+		ASSERT_EQ(rcvbuf, read_one(fd[1]));
+		ASSERT_TRUE(workers_finish(sender, 2));
 		for (i = 0; i < 2; i++) {
-			worker_sleep(_metadata, &sender[i]);
-			/* An event of the time before it was full */
-			if (flags)
-				next_event(poller[i].epoll, 0);
-			if (worker_idle(&poller[i]))
-				worker_sleep(_metadata, &poller[i]);
+			ASSERT_EQ(SMALL, sender[i].ret);
+			ASSERT_EQ(EPOLLOUT, next_event(epoll[i], WAIT_MS));
 		}
 		my_drain(_metadata, fd[1]);
-		for (i = 0; i < 2; i++) {
-			ASSERT_TRUE(worker_finish(&sender[i]));
-			ASSERT_EQ(SMALL, sender[i].ret);
-		}
-		ASSERT_TRUE(workers_settle(all, 5));
-		ASSERT_TRUE(worker_idle(&poller[0]) || worker_idle(&poller[1]))
-			TH_LOG("round %d: no event, %u charged", round,
-			       mem_charged(_metadata, fd[1]));
-		for (i = 0; i < 2; i++)
-			if (worker_idle(&poller[i]))
-				ASSERT_EQ(EPOLLOUT, poller[i].ret);
 	}
-}
-
-TEST_F(pair, pollers_beside_senders)
-{
-	int fd[2];
-
-	pollers_beside_senders(_metadata, self->fd, 0);
-	my_connection(_metadata, fd);
-	pollers_beside_senders(_metadata, fd, EPOLLET);
-}
-
-/* Waits for a message, then takes all there are */
-static long call_poll_and_recv(struct worker *worker)
-{
-	long events = call_epoll(worker);
-
-	while (recv(worker->fd, worker->buf, worker->len, MSG_DONTWAIT) > 0)
-		;
-	return events;
 }
 
 /*
  * The reader takes one message and no more, or none since a signal comes: the
- * poller gets the others.
+ * pollers, who are behind it, hear of the others.
  */
-static void poller_beside_reader(struct __test_metadata *_metadata,
-				 const int *fd, __u32 flags)
+TEST_F(type, pollers_beside_reader)
 {
-	struct worker *all = calloc(2, sizeof(*all));
-	int round;
+	int fd[2], epoll[2], i, in, round;
+	struct worker reader;
 
 	catch_usr1(_metadata);
-	workers_start(_metadata, &all[0], 1, (struct worker) {
+	my_connection(_metadata, fd);
+	workers_start(_metadata, &reader, 1, (struct worker) {
 		.call = call_recv, .fd = fd[0], .len = 1,
 	});
-	workers_start(_metadata, &all[1], 1, (struct worker) {
-		.call = call_poll_and_recv,
-		.fd = fd[0],
-		.epoll = make_epoll(_metadata, fd[0],
-				    EPOLLIN | EPOLLEXCLUSIVE | flags),
-		.len = 1,
-		.loop = true,
-	});
 	for (round = 0; round < FEW_ROUNDS; round++) {
-		if (worker_idle(&all[0]))
-			worker_sleep(_metadata, &all[0]);
-		ASSERT_TRUE(workers_settle(all, 2));
+		worker_sleep(_metadata, &reader);
+		make_epolls(_metadata, fd[0], EPOLLIN, epoll);
 		expect_send(_metadata, fd[1], "a");
 		if (round % 2)
-			pthread_kill(all[0].thread, SIGUSR1);
+			pthread_kill(reader.thread, SIGUSR1);
 		else
 			expect_send(_metadata, fd[1], "b");
-		ASSERT_TRUE(becomes_empty(fd[0]))
-			TH_LOG("round %d: nobody reads", round);
-		if (round % 2)
-			ASSERT_TRUE(worker_finish(&all[0]));
+		ASSERT_TRUE(worker_finish(&reader));
+		in = poll_now(fd[0]) & POLLIN;
+		for (i = 0; i < 2; i++) {
+			ASSERT_EQ(in, next_event(epoll[i], in ? WAIT_MS : 0));
+			close(epoll[i]);
+		}
+		my_drain(_metadata, fd[0]);
 	}
 }
 
-TEST_F(pair, poller_beside_reader)
-{
-	int fd[2];
-
-	poller_beside_reader(_metadata, self->fd, 0);
-	my_connection(_metadata, fd);
-	poller_beside_reader(_metadata, fd, EPOLLET);
-}
-
-/* Several threads in recv() of one socket */
-
-#define READERS	4
-
-TEST_F(pair, one_reader_gets_it)
+TEST_F(type, one_reader_gets_it)
 {
 	struct worker worker[READERS];
-	int i, done = 0;
+	int fd[2], i, done = 0;
 	long before;
 
+	my_connection(_metadata, fd);
 	workers_start(_metadata, worker, READERS, (struct worker) {
-		.call = call_recv, .fd = self->fd[0], .len = LEN, .loop = true,
+		.call = call_recv, .fd = fd[0], .len = LEN, .loop = true,
 	});
 	ASSERT_TRUE(workers_settle(worker, READERS));
 	before = workers_switches(worker, READERS);
 	for (i = 0; i < FEW_ROUNDS; i++) {
-		expect_send(_metadata, self->fd[1], "abc");
-		ASSERT_TRUE(becomes_empty(self->fd[0]));
+		expect_send(_metadata, fd[1], "abc");
+		ASSERT_TRUE(ends(fd[0], POLLIN));
 		ASSERT_TRUE(workers_settle(worker, READERS));
 	}
 	/* A stream wakes all its readers. */
@@ -258,35 +192,32 @@ TEST_F(pair, one_reader_gets_it)
 }
 
 /* All but one leave by a signal just when the message comes. */
-TEST_F(pair, signal_passes_message_on)
+TEST_F(type, signal_passes_message_on)
 {
 	struct worker worker[READERS], *last = &worker[READERS - 1];
-	int round;
+	int fd[2], round;
 
 	catch_usr1(_metadata);
+	my_connection(_metadata, fd);
 	workers_start(_metadata, worker, READERS, (struct worker) {
-		.call = call_recv, .fd = self->fd[0], .len = LEN,
+		.call = call_recv, .fd = fd[0], .len = LEN,
 	});
 	for (round = 0; round < FEW_ROUNDS; round++) {
 		workers_sleep(_metadata, worker, READERS);
 		interrupt(worker, 0, round % READERS);
 		spin(round);
-		expect_send(_metadata, self->fd[1], "abc");
+		expect_send(_metadata, fd[1], "abc");
 		interrupt(worker, round % READERS, READERS - 1);
 		ASSERT_TRUE(workers_finish(worker, READERS - 1));
-		ASSERT_TRUE(becomes_empty(self->fd[0]))
-			TH_LOG("round %d: nobody reads", round);
-
+		ASSERT_TRUE(ends(fd[0], POLLIN));
 		ASSERT_TRUE(workers_settle(last, 1));
 		if (!worker_idle(last))
-			expect_send(_metadata, self->fd[1], "abc");
+			expect_send(_metadata, fd[1], "abc");
 		ASSERT_TRUE(worker_finish(last));
 	}
 }
 
 /* Several threads in send() to one socket */
-
-#define SENDERS	8
 
 FIXTURE(senders)
 {
@@ -333,8 +264,6 @@ FIXTURE_SETUP(senders)
 
 FIXTURE_TEARDOWN(senders)
 {
-	close(self->receiver);
-	close(self->fd);
 }
 
 static void senders_start(struct __test_metadata *_metadata,
@@ -353,14 +282,6 @@ static void senders_start(struct __test_metadata *_metadata,
 		});
 }
 
-/* Read one message, or all that a stream takes at a time. */
-static ssize_t read_one(int fd)
-{
-	static char buf[1 << 16];
-
-	return recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
-}
-
 TEST_F(senders, read_wakes_few)
 {
 	long before;
@@ -372,102 +293,50 @@ TEST_F(senders, read_wakes_few)
 	before = workers_switches(self->worker, SENDERS);
 	for (i = 0; i < FEW_ROUNDS; i++) {
 		ASSERT_EQ((ssize_t)self->len, read_one(self->receiver));
-		ASSERT_TRUE(becomes_full(_metadata, self->receiver))
-			TH_LOG("all sleep after message %d", i);
+		/* Not all sleep. */
+		ASSERT_TRUE(ends(self->fd, POLLOUT));
 		ASSERT_TRUE(workers_settle(self->worker, SENDERS));
 	}
 	EXPECT_GE(3 * FEW_ROUNDS,
 		  workers_switches(self->worker, SENDERS) - before);
 }
 
-/* All but the last have left: there is no space that this one could use. */
-static void expect_last(struct __test_metadata *_metadata,
-			struct _test_data_senders *self, int round)
+/*
+ * All but the last leave just when there is space, by a signal or because their
+ * time is over: then there is none that the last one could use.
+ */
+TEST_F(senders, space_is_passed_on)
 {
-	struct worker *last = &self->worker[SENDERS - 1];
-
-	ASSERT_TRUE(workers_finish(self->worker, SENDERS - 1));
-	ASSERT_TRUE(becomes_full(_metadata, self->receiver))
-		TH_LOG("round %d: the last one sleeps", round);
-	my_drain(_metadata, self->receiver);
-	ASSERT_TRUE(worker_finish(last));
-	ASSERT_EQ((ssize_t)last->len, last->ret);
-	my_drain(_metadata, self->receiver);
-}
-
-/* All but one leave by a signal just when there is space. */
-TEST_F(senders, signal_passes_space_on)
-{
-	struct worker *worker = self->worker;
-	int round, first;
+	struct worker *worker = self->worker, *last = &worker[SENDERS - 1];
+	int i, round, first, timeout;
 
 	senders_start(_metadata, self, false);
-	for (round = 0; round < FEW_ROUNDS; round++) {
-		first = round % SENDERS;
-		my_fill(_metadata, self->fd, self->len);
-		workers_sleep(_metadata, worker, SENDERS);
-		interrupt(worker, 0, first);
-		spin(round);
-		ASSERT_LT(0, read_one(self->receiver));
-		interrupt(worker, first, SENDERS - 1);
-		expect_last(_metadata, self, round);
-	}
-}
-
-#define TIMEOUT_MS	40
-
-/* The same with a time that is over just then */
-TEST_F(senders, timeout_passes_space_on)
-{
-	struct worker *worker = self->worker;
-	int i, round;
-
-	senders_start(_metadata, self, false);
-	for (round = 0; round < 20; round++) {
+	for (round = 0; round < 2 * FEW_ROUNDS; round++) {
+		timeout = round % 2 ? TIMEOUT_MS : 0;
+		first = timeout ? SENDERS - 1 : round / 2 % SENDERS;
 		my_fill(_metadata, self->fd, self->len);
 		/* A call looks at it when it begins. */
 		for (i = 0; i < SENDERS - 1; i++) {
 			set_timeout(_metadata, worker[i].fd, SO_SNDTIMEO,
-				    TIMEOUT_MS);
+				    timeout);
 			worker_tell(&worker[i]);
 		}
 		ASSERT_TRUE(workers_settle(worker, SENDERS - 1));
-		set_timeout(_metadata, worker[i].fd, SO_SNDTIMEO, 0);
-		worker_sleep(_metadata, &worker[i]);
-		usleep((TIMEOUT_MS - round) * 1000);
+		set_timeout(_metadata, last->fd, SO_SNDTIMEO, 0);
+		worker_sleep(_metadata, last);
+		if (timeout)
+			usleep((timeout - round / 3) * 1000);
+		else
+			interrupt(worker, 0, first);
+		spin(round);
 		ASSERT_LT(0, read_one(self->receiver));
-		expect_last(_metadata, self, round);
-	}
-}
-
-/* The same with processes, all but one of which are killed */
-TEST_F(senders, kill_passes_space_on)
-{
-	static const char buf[1 << 16];
-	pid_t pid[SENDERS];
-	int i, round, code;
-
-	for (round = 0; round < 10; round++) {
-		my_fill(_metadata, self->fd, self->len);
-		/* A socket of its own is closed when the process ends. */
-		for (i = 0; i < SENDERS; i++)
-			pid[i] = sleeping_child(err_of(send(self->channel ?
-				my_client(_metadata, self->channel) : self->fd,
-				buf, self->len, MSG_NOSIGNAL)));
-		for (i = 0; i < SENDERS; i++) {
-			if (i == round % SENDERS)
-				ASSERT_LT(0, read_one(self->receiver));
-			if (i < SENDERS - 1)
-				kill(pid[i], SIGKILL);
-		}
-		for (i = 0; i < SENDERS - 1; i++) {
-			code = my_wait(pid[i]);
-			ASSERT_TRUE(!code || code == -SIGKILL);
-		}
-		ASSERT_TRUE(becomes_full(_metadata, self->receiver))
+		interrupt(worker, first, SENDERS - 1);
+		ASSERT_TRUE(workers_finish(worker, SENDERS - 1));
+		ASSERT_TRUE(ends(self->fd, POLLOUT))
 			TH_LOG("round %d: the last one sleeps", round);
 		my_drain(_metadata, self->receiver);
-		ASSERT_EQ(0, my_wait(pid[i]));
+		ASSERT_TRUE(worker_finish(last));
+		ASSERT_EQ((ssize_t)last->len, last->ret);
 		my_drain(_metadata, self->receiver);
 	}
 }
@@ -477,8 +346,6 @@ TEST_F(senders, kill_passes_space_on)
  * there is, or the sender sends more. They must not both sleep.
  */
 
-static size_t wanting_total;	/* how much to send before the end */
-
 /* With MSG_DONTWAIT it waits for an edge when it has to */
 static long call_send_on(struct worker *worker)
 {
@@ -486,93 +353,55 @@ static long call_send_on(struct worker *worker)
 
 	if (n < 0 && errno != EAGAIN)
 		return n;
-	if (n > 0)
-		worker->total += n;
-	if (worker->total >= wanting_total)
-		return shutdown(worker->fd, SHUT_WR);
 	return n == (ssize_t)worker->len ? n : worker_ready(worker, POLLOUT);
 }
 
-/* A new connection in @fd, to which the sender sends; returns SO_RCVBUF */
-static int wanting_start(struct __test_metadata *_metadata,
-			 struct worker *sender, int i, int fd[2])
+TEST(wanting)
 {
 	static const size_t len[] = { SMALL, LEN, 70000 };
-
-	my_type = SOCK_STREAM;
-	my_connection(_metadata, fd);
-	set_rcvbuf(_metadata, fd[1], RCVBUF);
-	*sender = (struct worker) {
-		.call = call_send_on,
-		.fd = fd[0],
-		.epoll = make_epoll(_metadata, fd[0], EPOLLOUT | EPOLLET),
-		.len = len[i % 3],
-		.flags = i < 3 ? 0 : MSG_DONTWAIT,
-		.loop = true,
-	};
-	next_event(sender->epoll, 0);
-	worker_start(_metadata, sender);
-	return get_int_opt(_metadata, fd[1], SO_RCVBUF);
-}
-
-TEST(wanting_rcvlowat)
-{
-	int fd[2], rcvbuf, epoll, i;
-	struct worker sender;
-	char buf[700];
-	size_t total;
-	ssize_t n;
-
-	for (i = 0; i < 6; i++) {
-		wanting_total = (i % 3 ? 500 : 200) * LEN;
-		rcvbuf = wanting_start(_metadata, &sender, i, fd);
-		set_int_opt(_metadata, fd[1], SO_RCVLOWAT, rcvbuf / 10 * 9);
-		epoll = make_epoll(_metadata, fd[1],
-				   i < 3 ? EPOLLIN : EPOLLIN | EPOLLET);
-		total = 0;
-		do {
-			ASSERT_EQ(EPOLLIN, EPOLLIN & next_event(epoll, WAIT_MS))
-				TH_LOG("case %d: both sleep after %zu bytes", i,
-				       total);
-			do {
-				n = recv(fd[1], buf, sizeof(buf), MSG_DONTWAIT);
-				if (n > 0)
-					total += n;
-				/* Another edge comes only when all was read. */
-			} while (n > 0 && i >= 3);
-		} while (n > 0 || (n < 0 && errno == EAGAIN));
-		ASSERT_EQ(0, n);
-		ASSERT_EQ(0, pthread_join(sender.thread, NULL));
-		EXPECT_EQ(sender.total, total);
-		EXPECT_LE(wanting_total, total);
-	}
-}
-
-/* A peek at more than there may be, and somebody who reads meanwhile */
-TEST(wanting_peek_waitall)
-{
+	int fd[2], epoll, i, round, n, total;
 	struct worker sender, peeker = {
-		.call = call_recv,
-		.len = 1 << 16,
+		.call = call_recv, .len = 4 * RCVBUF,
 		.flags = MSG_PEEK | MSG_WAITALL,
 	};
-	int fd[2], i, round;
 	char buf[700];
 
 	worker_start(_metadata, &peeker);
-	/* It does not end before the other end does. */
-	wanting_total = SIZE_MAX;
 	for (i = 0; i < 6; i++) {
-		peeker.len = 2 * wanting_start(_metadata, &sender, i, fd);
+		my_connection(_metadata, fd);
+		set_rcvbuf(_metadata, fd[1], RCVBUF);
+		epoll = make_epoll(_metadata, fd[0], EPOLLOUT | EPOLLET);
+		next_event(epoll, 0);
+		workers_start(_metadata, &sender, 1, (struct worker) {
+			.call = call_send_on, .fd = fd[0], .epoll = epoll,
+			.len = len[i % 3], .flags = i < 3 ? 0 : MSG_DONTWAIT,
+			.loop = true,
+		});
+
+		/* A peek at more than there may be, while somebody reads */
 		peeker.fd = fd[1];
 		for (round = 0; round < 200; round++) {
 			worker_tell(&peeker);
 			recv(fd[1], buf, sizeof(buf), MSG_DONTWAIT);
 			ASSERT_TRUE(worker_finish(&peeker))
-				TH_LOG("case %d, round %d: the peek goes on", i,
-				       round);
+				TH_LOG("case %d: the peek goes on", i);
 			ASSERT_LT(0, peeker.ret);
 		}
+
+		set_int_opt(_metadata, fd[1], SO_RCVLOWAT, 2 * RCVBUF / 10 * 9);
+		epoll = make_epoll(_metadata, fd[1],
+				   i < 3 ? EPOLLIN : EPOLLIN | EPOLLET);
+		for (total = 0; total < 300 * LEN;) {
+			ASSERT_EQ(EPOLLIN, next_event(epoll, WAIT_MS))
+				TH_LOG("case %d: both sleep", i);
+			/* Another edge comes only when all was read. */
+			do {
+				n = recv(fd[1], buf, sizeof(buf), MSG_DONTWAIT);
+				total += n < 0 ? 0 : n;
+			} while (n > 0 && i >= 3 && total < 300 * LEN);
+		}
+
+		/* The sender goes on until there is no reader. */
 		ASSERT_EQ(0, shutdown(fd[1], SHUT_RD));
 		ASSERT_EQ(0, pthread_join(sender.thread, NULL));
 		EXPECT_EQ(EPIPE, sender.err);
@@ -585,110 +414,81 @@ TEST(wanting_peek_waitall)
  */
 
 #define PIECE		65536
-#define MAX_NTH		100
 
-static const struct shortage {
+static const struct {
 	int type;
-	size_t queued;	/* what there is before, in one send() */
-	size_t len;	/* what is sent then */
-	bool splice;
-	bool drain;	/* the reader takes all */
+	int queued;	/* what there is before, in one send() */
+	int len;	/* what is sent then */
 } shortages[] = {
 	/* A large piece gets smaller pages instead, and the small one fails. */
-	{ SOCK_STREAM, 0, PIECE + LEN, .drain = false },
-	{ SOCK_STREAM, 2000, 2000, .drain = false },
-	{ SOCK_STREAM, 0, 4 * PIECE, .splice = true },
+	{ SOCK_STREAM, 0, PIECE + LEN },
+	{ SOCK_STREAM, 2000, 2000 },
 	/* More than half is taken, so that there has to be a read before. */
-	{ SOCK_STREAM, 4 * PIECE, PIECE + LEN, .drain = true },
-	{ SOCK_STREAM, 4 * PIECE, PIECE * 3 / 2, .splice = true,
-	  .drain = true },
-	{ SOCK_SEQPACKET, 2000, 2000, .drain = false },
-	{ SOCK_SEQPACKET, 2000, 2000, .drain = true },
-	{ SOCK_DGRAM, 2000, 2000, .drain = true },
+	{ SOCK_STREAM, 4 * PIECE, PIECE + LEN },
+	{ SOCK_SEQPACKET, 2000, 2000 },
+	{ SOCK_DGRAM, 2000, 2000 },
 };
-
-/* Send with the @nth allocation failing; false if there are not so many. */
-static bool shortage_try(struct __test_metadata *_metadata,
-			 struct fault *fault, const struct shortage *shortage,
-			 int nth, int *cut)
-{
-	static const char buf[4 * PIECE];
-	ssize_t n, len = shortage->len;
-	int fd[2], epoll, pipefd[2], err;
-	bool failed;
-
-	my_connection(_metadata, fd);
-	/* Enough for all that is sent, and half of it not */
-	if (my_type == SOCK_STREAM)
-		set_rcvbuf(_metadata, fd[1], 212992);
-	epoll = make_epoll(_metadata, fd[0], EPOLLOUT | EPOLLET);
-	EXPECT_EQ(EPOLLOUT, next_event(epoll, 0));
-	if (shortage->queued)
-		ASSERT_LT(0, send(fd[0], buf, shortage->queued, MSG_DONTWAIT));
-	ASSERT_EQ(0, pipe(pipefd));
-	ASSERT_LE(len, fcntl(pipefd[1], F_SETPIPE_SZ, 2 * len));
-	ASSERT_EQ(len, write(pipefd[1], buf, len));
-	EXPECT_EQ(0, next_event(epoll, 0));
-
-	fault_arm(fault, nth);
-	n = shortage->splice ? splice(pipefd[0], NULL, fd[0], NULL, len,
-				      SPLICE_F_NONBLOCK) :
-			       send(fd[0], buf, len, MSG_DONTWAIT);
-	err = err_of(n);
-	failed = !fault_unused(fault);
-	if (n != len) {
-		++*cut;
-		EXPECT_TRUE(failed);
-		if (n < 0)
-			EXPECT_EQ(ENOBUFS, err);
-		if (shortage->drain)
-			my_drain(_metadata, fd[1]);
-		ASSERT_EQ(EPOLLOUT, next_event(epoll, WAIT_MS))
-			TH_LOG("allocation %d: %zd sent", nth, n);
-	}
-	close(fd[0]);
-	close(fd[1]);
-	close(epoll);
-	close(pipefd[0]);
-	close(pipefd[1]);
-	return failed;
-}
 
 TEST_F(fault, edge_after_short_send)
 {
-	int i, nth, cut;
+	static const char buf[4 * PIECE];
+	int fd[2], epoll, i, nth, cut, err;
+	bool failed;
+	ssize_t n;
 
 	for (i = 0; i < ARRAY_SIZE(shortages); i++) {
 		my_type = shortages[i].type;
-		for (cut = 0, nth = 1; nth < MAX_NTH; nth++)
-			if (!shortage_try(_metadata, &self->fault,
-					  &shortages[i], nth, &cut))
-				break;
-		EXPECT_GT(MAX_NTH, nth)
-			TH_LOG("case %d", i);
+		cut = 0;
+		for (nth = 1, failed = true; failed; nth++) {
+			my_connection(_metadata, fd);
+			/* Enough for all that is sent, and half of it not */
+			if (my_type == SOCK_STREAM)
+				set_rcvbuf(_metadata, fd[1], 212992);
+			epoll = make_epoll(_metadata, fd[0],
+					   EPOLLOUT | EPOLLET);
+			EXPECT_EQ(EPOLLOUT, next_event(epoll, 0));
+			send(fd[0], buf, shortages[i].queued, MSG_DONTWAIT);
+			EXPECT_EQ(0, next_event(epoll, 0));
+
+			fault_arm(&self->fault, nth);
+			n = send(fd[0], buf, shortages[i].len, MSG_DONTWAIT);
+			err = err_of(n);
+			failed = !fault_unused(&self->fault);
+			if (n != shortages[i].len) {
+				cut++;
+				EXPECT_TRUE(failed);
+				EXPECT_EQ(n < 0 ? ENOBUFS : 0, err);
+				if (shortages[i].queued > PIECE)
+					my_drain(_metadata, fd[1]);
+				ASSERT_EQ(EPOLLOUT, next_event(epoll, WAIT_MS))
+					TH_LOG("case %d", i);
+			}
+			close(fd[0]);
+			close(fd[1]);
+			close(epoll);
+		}
 		EXPECT_LT(0, cut)
 			TH_LOG("case %d was never cut short", i);
 	}
 }
 
 /* A message that is there is seen while somebody peeks at it. */
-TEST_F(pair, peek_and_poll)
+TEST_F(type, peek_and_poll)
 {
 	struct worker peeker = {
-		.call = call_recv,
-		.fd = self->fd[1],
-		.len = 1,
-		.flags = MSG_PEEK,
+		.call = call_recv, .len = 1, .flags = MSG_PEEK,
 	};
-	int round, missed = 0;
+	int fd[2], round, missed = 0;
 
+	my_connection(_metadata, fd);
+	peeker.fd = fd[1];
 	worker_start(_metadata, &peeker);
 	for (round = 0; round < 1000; round++) {
-		expect_send(_metadata, self->fd[0], "x");
+		expect_send(_metadata, fd[0], "x");
 		worker_tell(&peeker);
 		while (!worker_idle(&peeker))
-			missed += !(poll_now(self->fd[1]) & POLLIN);
-		expect_recv(_metadata, self->fd[1], "x");
+			missed += !(poll_now(fd[1]) & POLLIN);
+		expect_recv(_metadata, fd[1], "x");
 	}
 	EXPECT_EQ(0, missed);
 }
