@@ -6,13 +6,13 @@
  */
 #include <netinet/in.h>
 #include <stddef.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#include "link.h"
 #include "type.h"
 
-/* The highest one by default */
-#define PRIVILEGED	1023
+/* The lowest one by default */
+#define UNPRIVILEGED	1024
 
 FIXTURE_VARIANT_ADD(type, dgram) { SOCK_DGRAM };
 
@@ -35,28 +35,24 @@ TEST_F(type, unknown)
 	static const int opts[][2] = {
 		{ SOL_SOCKET, 9999 }, { SOL_MYPROTO, 9999 }, { IPPROTO_TCP, 1 },
 	};
-	int fd = my_socket(_metadata), val = 1, i;
-	socklen_t len = sizeof(val);
+	int fd = my_socket(_metadata), i;
 
 	EXPECT_EQ(ESOCKTNOSUPPORT, err_of(socket(AF_MYPROTO, SOCK_RAW, 0)));
 	EXPECT_EQ(EPROTONOSUPPORT, err_of(socket(AF_MYPROTO, my_type, 1)));
 	EXPECT_EQ(EPROTONOSUPPORT,
 		  err_of(socket(AF_MYPROTO, my_type, AF_MYPROTO)));
 	for (i = 0; i < ARRAY_SIZE(opts); i++) {
-		EXPECT_EQ(ENOPROTOOPT, err_of(setsockopt(fd, opts[i][0],
-							 opts[i][1], &val,
-							 len)));
-		EXPECT_EQ(ENOPROTOOPT, err_of(getsockopt(fd, opts[i][0],
-							 opts[i][1], &val,
-							 &len)));
+		EXPECT_EQ(ENOPROTOOPT,
+			  int_opt_err(fd, opts[i][0], opts[i][1], 1));
+		EXPECT_EQ(ENOPROTOOPT, get_opt_err(fd, opts[i][0], opts[i][1]));
 	}
-	EXPECT_EQ(ENOTTY, err_of(ioctl(fd, _IO(0, 127), &val)));
+	EXPECT_EQ(-ENOTTY, ioctl_len(fd, _IO(0, 127)));
 	EXPECT_EQ(MAP_FAILED, mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0));
 	EXPECT_EQ(ENODEV, errno);
 }
 
 /* The checks of an address that bind(), connect() and sendto() share */
-static const struct {
+static const struct row {
 	const char *name;
 	socklen_t len;
 	sa_family_t family;
@@ -78,45 +74,40 @@ static const struct {
 
 TEST_F(type, checks_address)
 {
-	struct {
-		struct sockaddr_my addr;
-		char tail[120];
-	} a;
-	struct sockaddr *addr = (struct sockaddr *)&a;
-	int fd, err, i;
+	bool dgram = my_type == SOCK_DGRAM;
+	const struct row *row;
+	int fd, err;
 
-	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+	for (row = rows; row < rows + ARRAY_SIZE(rows); row++) {
+		struct sockaddr_my a[16] = {};
+		struct sockaddr *addr = (struct sockaddr *)a;
+
+		/* Nobody has this channel any more. */
 		fd = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
-		memset(&a, 0, sizeof(a));
-		a.addr.smy_family = rows[i].family;
-		a.addr.__smy_pad = rows[i].pad;
-		a.addr.smy_channel = my_channel(_metadata, fd);
-		if (rows[i].tail)
-			a.tail[rows[i].tail - 1] = 1;
-		/* Nobody has it any more. */
+		*a = my_addr(my_channel(_metadata, fd));
 		close(fd);
+		a->smy_family = row->family;
+		a->__smy_pad = row->pad;
+		if (row->tail)
+			((char *)&a[1])[row->tail - 1] = 1;
 
 		/* To sendto(), length 0 is a destination that is not given. */
-		err = rows[i].err ?: ECONNREFUSED;
-		if (my_type == SOCK_DGRAM && rows[i].len)
+		err = row->err ?: ECONNREFUSED;
+		if (dgram && row->len)
 			EXPECT_EQ(err, err_of(sendto(my_socket(_metadata), "x",
-						     1, MSG_DONTWAIT, addr,
-						     rows[i].len)))
-				TH_LOG("sendto(): %s", rows[i].name);
+						     1, 0, addr, row->len)));
 		/* It ends the association of a DGRAM socket, if any. */
-		if (rows[i].family == AF_UNSPEC)
-			err = my_type == SOCK_DGRAM ? 0 : EINVAL;
-		EXPECT_EQ(err, err_of(connect(my_socket(_metadata), addr,
-					      rows[i].len)))
-			TH_LOG("connect(): %s", rows[i].name);
+		if (row->family == AF_UNSPEC)
+			err = dgram ? 0 : EINVAL;
+		fd = my_socket(_metadata);
+		EXPECT_EQ(err, err_of(connect(fd, addr, row->len)));
 		/* A refused bind() leaves the socket as it was. */
 		fd = my_socket(_metadata);
-		EXPECT_EQ(rows[i].err, err_of(bind(fd, addr, rows[i].len)))
-			TH_LOG("bind(): %s", rows[i].name);
-		EXPECT_EQ(rows[i].err ? 0 : a.addr.smy_channel,
+		EXPECT_EQ(row->err, err_of(bind(fd, addr, row->len)));
+		EXPECT_EQ(row->err ? 0 : a->smy_channel,
 			  my_channel(_metadata, fd));
-		EXPECT_EQ(rows[i].err ? 0 : EINVAL,
-			  err_of(my_bind(fd, MYPROTO_CHANNEL_ANY)));
+		EXPECT_EQ(row->err ? 0 : EINVAL, err_of(my_bind(fd, 0)));
+		ASSERT_TRUE(__test_passed(_metadata)) TH_LOG("%s", row->name);
 	}
 }
 
@@ -124,7 +115,7 @@ TEST_F(type, checks_address)
 TEST_F(type, bind)
 {
 	static const __u32 channels[] = {
-		PRIVILEGED + 1, DYNAMIC_START - 1, DYNAMIC_START, UINT32_MAX,
+		UNPRIVILEGED, DYNAMIC_START - 1, DYNAMIC_START, UINT32_MAX,
 	};
 	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM };
 	int fd, other, i;
@@ -149,65 +140,52 @@ TEST_F(type, bind)
 	}
 }
 
-/* Privileged channels */
-
-static int drop_net_bind_service(void)
-{
-	return my_drop_cap(CAP_NET_BIND_SERVICE);
-}
-
-/* All capabilities, but not where the network namespace belongs */
-static int enter_user_ns(void)
-{
-	return unshare(CLONE_NEWUSER);
-}
-
-static int enter_both_ns(void)
-{
-	return unshare(CLONE_NEWUSER | CLONE_NEWNET);
-}
-
 static int bind_err(__u32 channel)
 {
 	return err_of(my_bind(socket(AF_MYPROTO, my_type, 0), channel));
 }
 
-/* It binds to MYPROTO_CHANNEL_DEFAULT. */
-static int listen_err(void)
+/* A child without CAP_NET_BIND_SERVICE, or in new namespaces @ns: it has all
+ * capabilities there, but not where an old network namespace belongs. What can
+ * it bind to, if @start is the lowest unprivileged channel?
+ */
+static void expect_binds(struct __test_metadata *_metadata, int ns, __u32 start)
 {
-	return err_of(listen(socket(AF_MYPROTO, my_type, 0), 1));
+	int err = ns & CLONE_NEWNET ? 0 : EACCES, service;
+	pid_t pid;
+
+	service = my_bound_socket(_metadata, 400);
+	ASSERT_EQ(0, listen(service, 1));
+	pid = my_fork(_metadata);
+	if (!pid) {
+		ASSERT_EQ(0, ns ? unshare(ns) :
+				  my_drop_cap(CAP_NET_BIND_SERVICE));
+		if (start)
+			EXPECT_EQ(err, bind_err(start - 1));
+		EXPECT_EQ(0, bind_err(start ?: 1));
+		EXPECT_EQ(0, bind_err(MYPROTO_CHANNEL_ANY));
+		EXPECT_EQ(start > MYPROTO_CHANNEL_DEFAULT ? err : 0,
+			  err_of(listen(my_socket(_metadata), 1)));
+		/* connect() does not need the privilege. */
+		if (err)
+			my_client(_metadata, 400);
+		_exit(_metadata->exit_code);
+	}
+	EXPECT_EQ(0, my_wait(pid))
+		TH_LOG("namespaces %#x, start %u", ns, start);
+	close(service);
 }
 
 TEST(unprivileged)
 {
-	static int (* const become[])(void) = {
-		drop_net_bind_service, enter_user_ns, enter_both_ns,
-	};
-	int fd = my_bound_socket(_metadata, 500), i, err;
-	pid_t pid;
-
-	ASSERT_EQ(0, listen(fd, ARRAY_SIZE(become)));
-	for (i = 0; i < ARRAY_SIZE(become); i++) {
-		if (i && access("/proc/self/ns/user", F_OK))
-			break;
-		err = become[i] == enter_both_ns ? 0 : EACCES;
-		pid = my_fork(_metadata);
-		if (!pid) {
-			ASSERT_EQ(0, become[i]());
-			EXPECT_EQ(err, bind_err(PRIVILEGED));
-			EXPECT_EQ(0, bind_err(PRIVILEGED + 1));
-			EXPECT_EQ(0, bind_err(MYPROTO_CHANNEL_ANY));
-			EXPECT_EQ(err, listen_err());
-			/* connect() does not need the privilege. */
-			if (err)
-				my_client(_metadata, 500);
-			_exit(_metadata->exit_code);
-		}
-		EXPECT_EQ(0, my_wait(pid))
-			TH_LOG("privileges dropped in way %d", i);
+	expect_binds(_metadata, 0, UNPRIVILEGED);
+	if (!access("/proc/self/ns/user", F_OK)) {
+		expect_binds(_metadata, CLONE_NEWUSER, UNPRIVILEGED);
+		expect_binds(_metadata, CLONE_NEWUSER | CLONE_NEWNET,
+			     UNPRIVILEGED);
 	}
-	EXPECT_EQ(0, bind_err(PRIVILEGED));
-	EXPECT_EQ(0, listen_err());
+	EXPECT_EQ(0, bind_err(UNPRIVILEGED - 1));
+	EXPECT_EQ(0, err_of(listen(my_socket(_metadata), 1)));
 }
 
 TEST(sysctl_unprivileged_channel_start)
@@ -215,7 +193,6 @@ TEST(sysctl_unprivileged_channel_start)
 	static const char * const name = "unprivileged_channel_start";
 	static const char * const values[] = { "500", "0", "2147483648" };
 	__u32 start;
-	pid_t pid;
 	int i;
 
 	if (!has_sysctls())
@@ -230,21 +207,9 @@ TEST(sysctl_unprivileged_channel_start)
 		ASSERT_EQ(0, sysctl_set(name, values[i]));
 		start = strtoul(values[i], NULL, 10);
 		EXPECT_EQ(start, sysctl_get(name));
-		pid = my_fork(_metadata);
-		if (!pid) {
-			ASSERT_EQ(0, setresuid(65534, 65534, 65534));
-			if (start)
-				EXPECT_EQ(EACCES, bind_err(start - 1));
-			EXPECT_EQ(0, bind_err(start ?: 1));
-			EXPECT_EQ(start > 999 ? EACCES : 0, listen_err());
-			EXPECT_EQ(0, bind_err(MYPROTO_CHANNEL_ANY));
-			_exit(_metadata->exit_code);
-		}
-		EXPECT_EQ(0, my_wait(pid)) TH_LOG("start %s", values[i]);
+		expect_binds(_metadata, 0, start);
 	}
 }
-
-/* getsockname() and getpeername() */
 
 /* The client has a channel before it connects, or is given one. */
 TEST_F(type, names)

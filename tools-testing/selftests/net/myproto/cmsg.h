@@ -71,15 +71,12 @@ static inline void expect_bare(struct __test_metadata *_metadata, int fd,
 static inline void expect_creds(struct __test_metadata *_metadata, int fd,
 				const char *text, int flags, struct ucred cred)
 {
-	struct ucred *came;
 	struct got got;
+	struct ucred *came = expect_cmsg(_metadata, fd, text, flags, &got,
+					 SCM_CREDENTIALS, sizeof(cred));
 
-	came = expect_cmsg(_metadata, fd, text, flags, &got, SCM_CREDENTIALS,
-			   sizeof(cred));
 	ASSERT_NE(NULL, came);
-	EXPECT_EQ(cred.pid, came->pid);
-	EXPECT_EQ(cred.uid, came->uid);
-	EXPECT_EQ(cred.gid, came->gid);
+	EXPECT_EQ(0, memcmp(&cred, came, sizeof(cred)));
 }
 
 /* Send @text with a control message of @len bytes of data */

@@ -4,24 +4,38 @@
  * shutdown() and close(), and what each of them refuses. Unless a test says
  * otherwise it runs for STREAM and SEQPACKET.
  */
+#include "link.h"
 #include "type.h"
 
 #define EOF_EVENTS	(POLLIN | POLLRDHUP | POLLOUT)
 #define HUP_EVENTS	(EOF_EVENTS | POLLHUP)
 
-/* Beyond the backlog connect() waits. A closed client keeps its place. */
+/* Beyond the backlog connect() waits. accept() takes the clients in order, with
+ * what they have sent. One that is closed keeps its place, and its name.
+ */
 TEST_F(type, backlog)
 {
-	int listener, fd = my_socket(_metadata), i;
+	int listener, client[6], server, fd = my_socket(_metadata), i;
 	__u32 channel;
 
 	listener = my_listener(_metadata, 5, &channel);
-	for (i = 0; i <= 5; i++)
-		close(my_client(_metadata, channel));
+	for (i = 0; i < 6; i++) {
+		client[i] = my_bound_socket(_metadata, 5000 + i);
+		ASSERT_EQ(0, my_connect(client[i], channel));
+		expect_send(_metadata, client[i], "early");
+	}
+	close(client[1]);
 	set_nonblock(_metadata, fd);
 	EXPECT_EQ(EINPROGRESS, err_of(my_connect(fd, channel)));
-	for (i = 0; i <= 5; i++)
-		expect_eof(_metadata, my_accept(_metadata, listener));
+	for (i = 0; i < 6; i++) {
+		server = my_accept(_metadata, listener);
+		EXPECT_EQ(5000 + i, my_peer(_metadata, server));
+		expect_recv(_metadata, server, "early");
+		if (i == 1)
+			expect_eof(_metadata, server);
+		else
+			expect_exchange(_metadata, client[i], server);
+	}
 	EXPECT_EQ(0, err_of(my_connect(fd, channel)));
 	for (i = 0; i < 5; i++)
 		my_client(_metadata, channel);
@@ -124,21 +138,18 @@ TEST_F(type, shutdown_listener)
 	ASSERT_EQ(0, my_connect(fd, channel));
 }
 
-/*
- * The new socket gets the listener's filter. Without memory for that connect()
+/* The new socket gets the listener's filter. Without memory for that connect()
  * fails, and frees the new socket, but nothing that belongs to the listener.
  */
 TEST_F(type, connect_fails_without_memory_for_options)
 {
-	int listener, fd, server, i;
+	int listener, fd = my_socket(_metadata), i;
 	__u32 channel;
 
 	if (!has_sysctls())
 		SKIP(return, "no sysctls");
-	ASSERT_LE(0, my_netns());
 	listener = my_listener(_metadata, 1, &channel);
 	ASSERT_EQ(0, my_filter(listener, ~0U));
-	fd = my_socket(_metadata);
 
 	ASSERT_EQ(0, sysctl_set("../core/optmem_max", "0"));
 	for (i = 0; i < 100; i++)
@@ -146,39 +157,10 @@ TEST_F(type, connect_fails_without_memory_for_options)
 	ASSERT_EQ(0, sysctl_set("../core/optmem_max", "100000"));
 
 	ASSERT_EQ(0, my_connect(fd, channel));
-	server = my_accept(_metadata, listener);
 	EXPECT_EQ(getpid(), my_peercred(_metadata, fd).pid);
 	close(listener);
 	close(fd);
-	close(server);
 	EXPECT_EQ(0, sockets_settle_at(0));
-}
-
-/* In order of their connect(), with what they have sent before accept() */
-TEST_F(type, accept_in_order)
-{
-	int listener, client[3], fd, i;
-	__u32 channel;
-
-	listener = my_listener(_metadata, 3, &channel);
-	for (i = 0; i < 3; i++) {
-		client[i] = my_bound_socket(_metadata, 5000 + i);
-		ASSERT_EQ(0, my_connect(client[i], channel));
-		expect_send(_metadata, client[i], "early");
-	}
-	/* It may be gone: accept() still tells who it was. */
-	close(client[1]);
-	for (i = 0; i < 3; i++) {
-		fd = my_accept(_metadata, listener);
-		EXPECT_EQ(5000 + i, my_peer(_metadata, fd));
-		expect_recv(_metadata, fd, "early");
-		if (i == 1)
-			expect_eof(_metadata, fd);
-		else
-			expect_exchange(_metadata, client[i], fd);
-	}
-	set_nonblock(_metadata, listener);
-	EXPECT_EQ(EAGAIN, err_of(accept(listener, NULL, NULL)));
 }
 
 /* Both ends, of a listener and of socketpair() */
@@ -239,30 +221,26 @@ TEST_F(type, shutdown)
 }
 
 /* What the peer of a socket that is closed is told: by recv(), or first by
- * send() or SO_ERROR
+ * send() or SO_ERROR. There is an error if the socket had unread data. A peek
+ * that is past all data returns 0, and leaves the error to recv().
  */
 TEST_F(type, close)
 {
-	static const struct {
-		int sent, read;	/* bytes sent to it, and how many it read */
-		bool last;	/* it has sent something */
-	} rows[] = { { 1, 1, true }, { 2, 1, false }, { 1, 0, true } }, *row;
-	enum { BY_RECV, BY_SEND, BY_SO_ERROR } by;
+	enum { BY_RECV, BY_SEND, BY_SO_ERROR, BY_PEEK } by;
 	int fd[2], i, j, err;
+	char buf[8];
 
-	for (i = 0; i < 3 * ARRAY_SIZE(rows); i++) {
-		row = &rows[i / 3];
-		by = i % 3;
+	for (i = 0; i < 8; i++) {
+		by = i % 4;
+		err = i < 4 ? 0 : ECONNRESET;
 		my_connection(_metadata, fd);
-		for (j = 0; j < row->sent; j++)
+		for (j = 0; j < 2; j++)
 			ASSERT_EQ(0, try_send(fd[1]));
-		for (j = 0; j < row->read; j++)
+		for (j = err ? 1 : 0; j < 2; j++)
 			ASSERT_EQ(0, try_recv(fd[0]));
-		if (row->last)
-			expect_send(_metadata, fd[0], "last");
+		expect_send(_metadata, fd[0], "last");
 		close(fd[0]);
 
-		err = row->sent > row->read ? ECONNRESET : 0;
 		EXPECT_EQ(HUP_EVENTS | (err ? POLLERR : 0), poll_now(fd[1]));
 		if (by == BY_SEND)
 			EXPECT_EQ(EPIPE, try_send(fd[1]));
@@ -271,37 +249,22 @@ TEST_F(type, close)
 			EXPECT_EQ(0, get_int_opt(_metadata, fd[1], SO_ERROR));
 			err = 0;
 		}
-		if (row->last)
-			expect_recv(_metadata, fd[1], "last");
+		if (by == BY_PEEK)
+			set_int_opt(_metadata, fd[1], SO_PEEK_OFF, 0);
+		for (j = 0; by == BY_PEEK && j < 2; j++)
+			EXPECT_EQ(j ? 0 : 4, recv(fd[1], buf, sizeof(buf),
+						  MSG_PEEK | MSG_DONTWAIT));
+		expect_recv(_metadata, fd[1], "last");
 		/* Once */
 		if (err)
 			EXPECT_EQ(err, try_recv(fd[1]));
 		expect_eof(_metadata, fd[1]);
 		EXPECT_EQ(HUP_EVENTS, poll_now(fd[1]));
 		EXPECT_EQ(EPIPE, try_send(fd[1]));
-		ASSERT_TRUE(__test_passed(_metadata))
-			TH_LOG("row %d, told by %d", i / 3, by);
+		ASSERT_TRUE(__test_passed(_metadata)) TH_LOG("round %d", i);
 	}
-}
-
-/* A peek that is past all data returns 0, and leaves the error to recv(). */
-TEST_F(type, peek_past_data_leaves_error)
-{
-	int fd[2], off = 0, i;
-	char buf[4];
-
-	my_connection(_metadata, fd);
-	ASSERT_EQ(0, setsockopt(fd[0], SOL_SOCKET, SO_PEEK_OFF, &off,
-				sizeof(off)));
-	expect_send(_metadata, fd[0], "unread");
-	expect_send(_metadata, fd[1], "abc");
-	close(fd[1]);
-	for (i = 0; i < 2; i++)
-		EXPECT_EQ(i ? 0 : 3, recv(fd[0], buf, sizeof(buf),
-					  MSG_PEEK | MSG_DONTWAIT));
-	expect_recv(_metadata, fd[0], "abc");
-	EXPECT_EQ(ECONNRESET, try_recv(fd[0]));
-	expect_eof(_metadata, fd[0]);
+	signal(SIGPIPE, SIG_DFL);
+	EXPECT_EQ(-SIGPIPE, in_child(send(fd[1], "x", 1, 0)));
 }
 
 /* Each client is told once. Whether data was sent makes no difference. */
@@ -321,17 +284,6 @@ TEST_F(type, close_listener)
 		expect_eof(_metadata, client[i]);
 		EXPECT_EQ(EPIPE, try_send(client[i]));
 	}
-}
-
-TEST_F(type, sigpipe)
-{
-	int fd[2];
-
-	my_connection(_metadata, fd);
-	close(fd[1]);
-	signal(SIGPIPE, SIG_DFL);
-	EXPECT_EQ(-SIGPIPE, in_child(send(fd[0], "x", 1, 0)));
-	EXPECT_EQ(EPIPE, try_send(fd[0]));
 }
 
 TEST_HARNESS_MAIN

@@ -4,11 +4,12 @@
  * and they wait in line for a place. How that begins, goes on and ends, in what
  * order and who is woken.
  */
+#include <sys/resource.h>
+
 #include "ring.h"
 #include "type.h"
 #include "worker.h"
 
-#define TIMEOUT_MS	40
 #define FEW_ROUNDS	30
 
 /* A listener whose backlog is full, its channel, and who fills it */
@@ -44,16 +45,6 @@ static int accepts(struct __test_metadata *_metadata, int fd)
 
 	EXPECT_EQ(my_channel(_metadata, fd), my_peer(_metadata, server));
 	return server;
-}
-
-/* What there was before is no news. */
-static int make_epoll_of(struct __test_metadata *_metadata, int fd,
-			 __u32 events)
-{
-	int epoll = make_epoll(_metadata, fd, events);
-
-	next_event(epoll, 0);
-	return epoll;
 }
 
 /* Each socket has a reference to the module until it is freed. This test comes
@@ -128,7 +119,7 @@ TEST_F(type, line)
 		fd[i] = connecting(_metadata);
 	/* Who gives up after a time stays in the line, too. */
 	fd[5] = my_socket(_metadata);
-	set_timeout(_metadata, fd[5], SO_SNDTIMEO, TIMEOUT_MS);
+	set_timeout(_metadata, fd[5], SO_SNDTIMEO, 40);
 	EXPECT_EQ(EINPROGRESS, err_of(my_connect(fd[5], channel)));
 	EXPECT_EQ(EALREADY, err_of(my_connect(fd[5], channel)));
 	close(fd[0]);
@@ -156,13 +147,16 @@ static long call_connect(struct worker *worker)
 	return my_connect(worker->fd, worker->channel);
 }
 
+/* @flags: first it waits for one event. */
 static long call_accept(struct worker *worker)
 {
+	if (worker->flags && call_epoll(worker) != EPOLLIN)
+		return -1;
 	return accept(worker->fd, NULL, NULL);
 }
 
 /* What ends the waiting: a call on the listener, or on each socket that is
- * connecting. @call returns 0 if it succeeds; NULL means shutdown(@how).
+ * connecting. NULL means shutdown(@how).
  */
 struct ending {
 	const char *name;
@@ -172,65 +166,54 @@ struct ending {
 	int err;	/* that they are told */
 };
 
-/* Two non-blocking ones, and one with two threads in connect(); and each time
+/* Two are non-blocking, and one has two processes in connect(); and each time
  * the socket can be used again.
  */
-static void test_ending(struct __test_metadata *_metadata,
-			const struct ending *e, struct worker worker[2])
-{
-	int all = POLLOUT | POLLHUP, fd[3], epoll, own, i;
-	__u32 again;
-
-	make_full(_metadata);
-	fd[0] = connecting(_metadata);
-	fd[1] = connecting(_metadata);
-	fd[2] = my_socket(_metadata);
-	epoll = make_epoll_of(_metadata, fd[0], EPOLLOUT | EPOLLET);
-	for (i = 0; i < 2; i++) {
-		worker[i].fd = fd[2];
-		worker[i].channel = channel;
-		worker_sleep(_metadata, &worker[i]);
-	}
-	for (i = 0; i < (e->own ? 3 : 1); i++) {
-		own = e->own ? fd[i] : listener;
-		ASSERT_EQ(0, e->call ? e->call(own) : shutdown(own, e->how))
-			TH_LOG("%s", e->name);
-	}
-
-	EXPECT_EQ(all | POLLERR, next_event(epoll, 0));
-	EXPECT_EQ(all | POLLERR, poll_now(fd[0]));
-	EXPECT_EQ(e->err, get_int_opt(_metadata, fd[0], SO_ERROR))
-		TH_LOG("%s", e->name);
-	EXPECT_EQ(0, get_int_opt(_metadata, fd[0], SO_ERROR));
-	EXPECT_EQ(all, poll_now(fd[0]));
-	listener = my_listener(_metadata, 100, &again);
-	EXPECT_EQ(0, err_of(my_connect(fd[0], again)));
-	expect_exchange(_metadata, fd[0], accepts(_metadata, fd[0]));
-
-	/* The next call tells it, if nobody asked for SO_ERROR. */
-	EXPECT_EQ(e->err, err_of(my_connect(fd[1], again)));
-	EXPECT_EQ(0, err_of(my_connect(fd[1], again)));
-	accepts(_metadata, fd[1]);
-
-	/* Both calls fail, at least one of them with this error. */
-	for (i = 0; i < 2; i++) {
-		ASSERT_TRUE(worker_finish(&worker[i]));
-		EXPECT_NE(0, worker[i].err);
-	}
-	EXPECT_TRUE(e->err == worker[0].err || e->err == worker[1].err)
-		TH_LOG("%s", e->name);
-}
-
 static void test_endings(struct __test_metadata *_metadata,
 			 const struct ending *e, int n)
 {
-	struct worker worker[2];
+	int all = POLLOUT | POLLHUP, fd[3], told[2], epoll, own, i;
+	pid_t pid[2];
+	__u32 again;
 
-	workers_start(_metadata, worker, 2, (struct worker) {
-		.call = call_connect,
-	});
-	for (; n--; e++)
-		test_ending(_metadata, e, worker);
+	for (; n--; e++) {
+		make_full(_metadata);
+		fd[0] = connecting(_metadata);
+		fd[1] = connecting(_metadata);
+		fd[2] = my_socket(_metadata);
+		epoll = make_epoll(_metadata, fd[0], EPOLLOUT | EPOLLET);
+		/* The parent's descriptor of the listener is the only one. */
+		for (i = 0; i < 2; i++)
+			pid[i] = sleeping_child(close(listener) ?:
+				err_of(my_connect(fd[2], channel)));
+		for (i = 0; i < (e->own ? 3 : 1); i++) {
+			own = e->own ? fd[i] : listener;
+			ASSERT_EQ(0, e->call ? e->call(own) :
+					       shutdown(own, e->how));
+		}
+
+		EXPECT_EQ(all | POLLERR, next_event(epoll, 0));
+		EXPECT_EQ(all | POLLERR, poll_now(fd[0]));
+		EXPECT_EQ(e->err, get_int_opt(_metadata, fd[0], SO_ERROR));
+		EXPECT_EQ(0, get_int_opt(_metadata, fd[0], SO_ERROR));
+		EXPECT_EQ(all, poll_now(fd[0]));
+		listener = my_listener(_metadata, 100, &again);
+		EXPECT_EQ(0, err_of(my_connect(fd[0], again)));
+		expect_exchange(_metadata, fd[0], accepts(_metadata, fd[0]));
+
+		/* The next call tells it, if nobody asked for SO_ERROR. */
+		EXPECT_EQ(e->err, err_of(my_connect(fd[1], again)));
+		EXPECT_EQ(0, err_of(my_connect(fd[1], again)));
+		accepts(_metadata, fd[1]);
+
+		/* Both calls fail, at least one of them with this error. */
+		for (i = 0; i < 2; i++) {
+			told[i] = my_wait(pid[i]);
+			EXPECT_LT(0, told[i]);
+		}
+		EXPECT_TRUE(e->err == told[0] || e->err == told[1]);
+		ASSERT_TRUE(__test_passed(_metadata)) TH_LOG("%s", e->name);
+	}
 }
 
 TEST_F(type, ended)
@@ -244,7 +227,7 @@ TEST_F(type, ended)
 	test_endings(_metadata, endings, ARRAY_SIZE(endings));
 }
 
-/* Order of arrival, and who is woken */
+/* In order of arrival: who is connected is woken, and nobody else. */
 
 #define WAITERS	10
 
@@ -255,12 +238,11 @@ TEST_F(type, in_order_one_woken)
 	int i;
 
 	make_full(_metadata);
+	workers_start(_metadata, worker, WAITERS, (struct worker) {
+		.call = call_connect, .channel = channel,
+	});
 	for (i = 0; i < WAITERS; i++) {
-		workers_start(_metadata, &worker[i], 1, (struct worker) {
-			.call = call_connect,
-			.channel = channel,
-			.fd = my_socket(_metadata),
-		});
+		worker[i].fd = my_socket(_metadata);
 		worker_sleep(_metadata, &worker[i]);
 	}
 	switches = workers_switches(worker, WAITERS);
@@ -281,21 +263,15 @@ TEST_F(type, in_order_one_woken)
 	EXPECT_GE(2 * WAITERS, switches);
 }
 
-/* Waits for one event, and takes one connection */
-static long call_epoll_accept(struct worker *worker)
-{
-	return call_epoll(worker) == EPOLLIN ? call_accept(worker) : -1;
-}
-
 static void start_acceptors(struct __test_metadata *_metadata,
-			    struct worker worker[3],
-			    long (*call)(struct worker *worker))
+			    struct worker worker[3], bool by_epoll)
 {
 	int fd = my_listener(_metadata, 0, &channel), i;
 
 	for (i = 0; i < 3; i++)
 		workers_start(_metadata, &worker[i], 1, (struct worker) {
-			.call = call,
+			.call = call_accept,
+			.flags = by_epoll,
 			.fd = fd,
 			.epoll = make_epoll(_metadata, fd,
 					    EPOLLIN | EPOLLEXCLUSIVE),
@@ -311,8 +287,7 @@ TEST_F(type, sleeping_acceptors)
 	int by_epoll, i, round, fd[3];
 
 	for (by_epoll = 0; by_epoll < 2; by_epoll++) {
-		start_acceptors(_metadata, worker[by_epoll],
-				by_epoll ? call_epoll_accept : call_accept);
+		start_acceptors(_metadata, worker[by_epoll], by_epoll);
 		for (round = 0; round < FEW_ROUNDS; round++) {
 			workers_sleep(_metadata, worker[by_epoll], 3);
 			for (i = 0; i < 3; i++) {
@@ -341,7 +316,7 @@ TEST_F(type, signal_passes_connection_on)
 	int i, round, taken;
 
 	catch_usr1(_metadata);
-	start_acceptors(_metadata, worker, call_accept);
+	start_acceptors(_metadata, worker, false);
 	for (round = 0; round < FEW_ROUNDS; round++) {
 		workers_sleep(_metadata, worker, 3);
 		interrupt(worker, 0, round % 3);
@@ -365,9 +340,10 @@ TEST_F(type, epoll_of_both_ends)
 	int i, fd, in, out;
 
 	make_full(_metadata);
-	in = make_epoll_of(_metadata, listener, EPOLLIN | EPOLLET);
+	in = make_epoll(_metadata, listener, EPOLLIN | EPOLLET);
+	EXPECT_EQ(EPOLLIN, next_event(in, 0));
 	fd = connecting(_metadata);
-	out = make_epoll_of(_metadata, fd, EPOLLIN | EPOLLOUT | EPOLLET);
+	out = make_epoll(_metadata, fd, EPOLLIN | EPOLLOUT | EPOLLET);
 	for (i = 0; i < 2; i++)
 		workers_start(_metadata, &worker[i], 1, (struct worker) {
 			.call = call_epoll,
@@ -438,86 +414,99 @@ TEST_F(type, uring)
 	}
 }
 
-/* Many at once, half of which are closed while they wait */
+/* A thousand, of which some are closed while they wait in the second round */
+
+static int crowd[1000];
 
 static long call_crowd(struct worker *worker)
 {
-	int fd, i, err;
-	char c;
+	int *fd = &crowd[worker->channel], i;
 
-	for (i = 0; i < 200; i++) {
-		fd = socket(AF_MYPROTO, my_type, 0);
-		if (i % 2)
-			fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK);
-		err = err_of(my_connect(fd, channel));
-		if (err && !(i % 2 && err == EINPROGRESS))
+	for (i = 0; i < 250; i++) {
+		fd[i] = socket(AF_MYPROTO, my_type | SOCK_NONBLOCK, 0);
+		if (my_connect(fd[i], channel) && errno != EINPROGRESS)
 			return -1;
-		if (i % 2 == 0 && recv(fd, &c, 1, 0) != 1)
-			return -1;
-		close(fd);
+		if (worker->flags && i % 2) {
+			close(fd[i / 2]);
+			fd[i / 2] = -1;
+		}
 	}
 	return 0;
 }
 
-static long call_serve(struct worker *worker)
+TEST_F(type, thousand)
 {
-	int fd = accept(worker->fd, NULL, NULL);
+	int i, fd, round, served, accepted;
+	struct rlimit limit = { 4000, 4000 };
+	struct worker client[4];
+	bool done;
 
-	if (fd < 0)
-		return -1;
-	try_send(fd);
-	close(fd);
-	return 1;
-}
-
-TEST_F(type, crowd)
-{
-	struct worker client[4], server[2];
-	int i;
-
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
 	listener = my_listener(_metadata, 1, &channel);
-	workers_start(_metadata, server, 2, (struct worker) {
-		.call = call_serve, .fd = listener, .loop = true,
-	});
-	workers_start(_metadata, client, 4, (struct worker) {
-		.call = call_crowd,
-	});
-	for (i = 0; i < 4; i++)
-		worker_tell(&client[i]);
-	ASSERT_TRUE(workers_finish(client, 4));
-	for (i = 0; i < 4; i++)
-		EXPECT_EQ(0, client[i].ret);
-	ASSERT_EQ(0, shutdown(listener, SHUT_RD));
-	for (i = 0; i < 2; i++)
-		ASSERT_EQ(0, pthread_join(server[i].thread, NULL));
+	set_nonblock(_metadata, listener);
+	for (round = 0; round < 2; round++) {
+		workers_start(_metadata, client, 4, (struct worker) {
+			.call = call_crowd, .flags = round,
+		});
+		for (i = 0; i < 4; i++) {
+			client[i].channel = i * 250;
+			worker_tell(&client[i]);
+		}
+		accepted = 0;
+		do {
+			for (done = true, i = 0; i < 4; i++)
+				done &= worker_idle(&client[i]);
+			while ((fd = accept(listener, NULL, NULL)) >= 0) {
+				accepted++;
+				try_send(fd);
+			}
+			ASSERT_EQ(EAGAIN, errno);
+			/* Let some wait. */
+			usleep(1000);
+		} while (!done);
+		for (i = 0; i < 4; i++)
+			EXPECT_EQ(0, client[i].ret);
+		/* Who was not closed is connected, and has got one byte. */
+		for (i = 0, served = 0; i < 1000; i++) {
+			if (crowd[i] < 0)
+				continue;
+			served++;
+			ASSERT_EQ(POLLIN | POLLOUT, poll_now(crowd[i]));
+			ASSERT_EQ(0, get_int_opt(_metadata, crowd[i],
+						 SO_ERROR));
+			ASSERT_EQ(0, try_recv(crowd[i]));
+			ASSERT_EQ(EAGAIN, try_recv(crowd[i]));
+			close(crowd[i]);
+		}
+		EXPECT_EQ(round ? 500 : 1000, served);
+		EXPECT_LE(served, accepted);
+		EXPECT_GE(1000, accepted);
+	}
 }
 
 /* Accept as soon as poll() reports the shutdown. */
-static long call_accept_after_shutdown(struct worker *worker)
+static int accept_after_shutdown(void)
 {
-	if (poll_for(worker->fd, POLLRDHUP, WAIT_MS) <= 0)
-		return -1;
-	while (!accept_err(worker->fd))
-		;
-	return 0;
+	int err = poll_for(listener, POLLRDHUP, WAIT_MS) <= 0;
+
+	while (!err)
+		err = accept_err(listener);
+	return err;
 }
 
 /* accept() admits nobody to a listener that refuses those who wait. */
 TEST_F(type, shutdown_refuses_in_order)
 {
-	struct worker worker = { .call = call_accept_after_shutdown };
 	int i, round, fd[200];
+	pid_t pid;
 
-	worker_start(_metadata, &worker);
 	for (round = 0; round < 20; round++) {
 		make_full(_metadata);
 		for (i = 0; i < 200; i++)
 			fd[i] = connecting(_metadata);
-		worker.fd = listener;
-		worker_sleep(_metadata, &worker);
+		pid = sleeping_child(accept_after_shutdown());
 		ASSERT_EQ(0, shutdown(listener, SHUT_RD));
-		ASSERT_TRUE(worker_finish(&worker));
-		EXPECT_EQ(0, worker.ret);
+		EXPECT_EQ(EINVAL, my_wait(pid));
 		for (i = 0; i < 200; i++) {
 			ASSERT_EQ(ECONNREFUSED,
 				  get_int_opt(_metadata, fd[i], SO_ERROR));

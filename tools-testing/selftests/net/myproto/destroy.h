@@ -19,37 +19,57 @@ static inline __u64 cookie_opt(int fd, int opt)
 	return cookie;
 }
 
-/* End @fd. Returns 0 or an errno, to be of use in threads, too. */
-static inline int my_destroy(int fd)
-{
-	__u64 cookie = cookie_opt(fd, SO_COOKIE);
-	struct {
-		struct nlmsghdr nlh;
-		struct myproto_diag_req req;
-	} out = {
-		.nlh = {
-			.nlmsg_len = sizeof(out),
-			.nlmsg_type = SOCK_DESTROY,
-			.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
-		},
-		.req = {
-			.sdiag_family = AF_MYPROTO,
-			.mdiag_cookie = { cookie, cookie >> 32 },
-		},
+/* A request, with room for an attribute */
+struct request {
+	struct nlmsghdr nlh;
+	union {
+		struct {
+			struct myproto_diag_req req;
+			struct nlattr nla;
+		};
+		__u32 word[10];
 	};
+};
+
+/* For one socket, by its inode or its @cookie, NULL for any */
+static inline struct request one_req(__u32 ino, const __u32 *cookie)
+{
+	struct request r = {
+		.nlh.nlmsg_len = NLMSG_LENGTH(sizeof(r.req)),
+		.nlh.nlmsg_type = SOCK_DIAG_BY_FAMILY,
+		.nlh.nlmsg_flags = NLM_F_REQUEST,
+		.nlh.nlmsg_seq = 4711,
+		.req.sdiag_family = AF_MYPROTO,
+		.req.mdiag_ino = ino,
+	};
+
+	if (cookie)
+		memcpy(r.req.mdiag_cookie, cookie, sizeof(r.req.mdiag_cookie));
+	return r;
+}
+
+/* End the socket that @r names. Returns 0 or an errno, in threads, too. */
+static inline int destroy_req(struct request r)
+{
+	int nl = socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG), err;
 	struct {
 		struct nlmsghdr nlh;
 		struct nlmsgerr err;
-		char more[512];
-	} in = {};
-	int nl = socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG), err = EIO;
+	} in;
 
-	if (send(nl, &out, sizeof(out), 0) == sizeof(out) &&
-	    recv(nl, &in, sizeof(in), 0) > 0 &&
-	    in.nlh.nlmsg_type == NLMSG_ERROR)
-		err = -in.err.error;
+	r.nlh.nlmsg_type = SOCK_DESTROY;
+	r.nlh.nlmsg_flags |= NLM_F_ACK;
+	err = err_of(send(nl, &r, r.nlh.nlmsg_len, 0)) ?:
+	      err_of(recv(nl, &in, sizeof(in), 0)) ?: -in.err.error;
 	close(nl);
 	return err;
+}
+
+static inline int my_destroy(int fd)
+{
+	__u64 cookie = cookie_opt(fd, SO_COOKIE);
+
+	return destroy_req(one_req(0, (__u32[2]) { cookie, cookie >> 32 }));
 }
 
 #endif /* MYPROTO_DESTROY_H */

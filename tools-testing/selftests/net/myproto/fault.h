@@ -3,23 +3,20 @@
 #ifndef MYPROTO_FAULT_H
 #define MYPROTO_FAULT_H
 
-#include <sys/mount.h>
-
 #include "util.h"
 
 #define DEBUGFS		"/sys/kernel/debug"
 
 /* fail-nth selects the thread. These settings are global: which allocations can
- * fail, and what is logged.
+ * fail, and what is logged, each with its value while the test runs.
  */
-static const char * const fault_knobs[][3] = {
-	/* folder, file, value while the test runs */
-	{ "failslab", "ignore-gfp-wait", "N" },
-	{ "failslab", "verbose", "0" },
-	{ "fail_page_alloc", "ignore-gfp-wait", "N" },
-	{ "fail_page_alloc", "ignore-gfp-highmem", "N" },
-	{ "fail_page_alloc", "min-order", "0" },
-	{ "fail_page_alloc", "verbose", "0" },
+static const char * const fault_knobs[][2] = {
+	{ DEBUGFS "/failslab/ignore-gfp-wait", "N" },
+	{ DEBUGFS "/failslab/verbose", "0" },
+	{ DEBUGFS "/fail_page_alloc/ignore-gfp-wait", "N" },
+	{ DEBUGFS "/fail_page_alloc/ignore-gfp-highmem", "N" },
+	{ DEBUGFS "/fail_page_alloc/min-order", "0" },
+	{ DEBUGFS "/fail_page_alloc/verbose", "0" },
 };
 
 struct fault {
@@ -27,24 +24,13 @@ struct fault {
 	int nth;	/* /proc/thread-self/fail-nth */
 };
 
-/* Write @value, if there is one, and store what was there in @old. */
+/* Write @value, and store what was there in @old. */
 static inline bool fault_knob(int i, const char *value, char old[16])
 {
-	char path[128];
-	bool done;
-	ssize_t n;
-	int fd;
+	int fd = open(fault_knobs[i][0], O_RDWR);
+	bool done = read(fd, old, 15) > 0 &&
+		    write(fd, value, strlen(value)) >= 0;
 
-	snprintf(path, sizeof(path), DEBUGFS "/%s/%s", fault_knobs[i][0],
-		 fault_knobs[i][1]);
-	fd = open(path, O_RDWR);
-	if (fd < 0)
-		return false;
-	if (old) {
-		n = read(fd, old, 15);
-		old[n > 0 ? n : 0] = 0;
-	}
-	done = write(fd, value, strlen(value)) >= 0;
 	close(fd);
 	return done;
 }
@@ -59,21 +45,18 @@ static void __attribute__((constructor)) fault_mount(void)
 /* For FIXTURE_TEARDOWN_PARENT: also when the test does not come to its end */
 static inline void fault_exit(struct fault *fault)
 {
+	char now[16];
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(fault_knobs); i++)
 		if (fault->old[i][0])
-			fault_knob(i, fault->old[i], NULL);
+			fault_knob(i, fault->old[i], now);
 }
 
 /* Have the @n-th allocation from now on fail; 0: none */
 static inline void fault_arm(struct fault *fault, int n)
 {
-	char text[16];
-	int len = snprintf(text, sizeof(text), "%d", n);
-
-	if (pwrite(fault->nth, text, len, 0) != len)
-		abort();
+	dprintf(fault->nth, "%d", n);
 }
 
 /* Disarm it again; returns whether it was not reached */
@@ -100,13 +83,12 @@ FIXTURE_SETUP(fault)
 	fault->nth = open("/proc/thread-self/fail-nth", O_RDWR);
 	if (fault->nth < 0)
 		SKIP(return, "no fail-nth: %s", strerror(errno));
-	for (i = 0; i < ARRAY_SIZE(fault_knobs); i++) {
-		if (fault_knob(i, fault_knobs[i][2], fault->old[i]))
-			continue;
-		fault_exit(fault);
-		SKIP(return, "no %s/%s: CONFIG_FAULT_INJECTION?",
-		     fault_knobs[i][0], fault_knobs[i][1]);
-	}
+	for (i = 0; i < ARRAY_SIZE(fault_knobs); i++)
+		if (!fault_knob(i, fault_knobs[i][1], fault->old[i])) {
+			fault_exit(fault);
+			SKIP(return, "no %s: CONFIG_FAULT_INJECTION?",
+			     fault_knobs[i][0]);
+		}
 }
 
 FIXTURE_TEARDOWN_PARENT(fault)

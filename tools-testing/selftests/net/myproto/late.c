@@ -5,7 +5,6 @@
  * sleeps in a page fault holds up nobody who ends the socket.
  */
 #include <sys/mman.h>
-#include <sys/syscall.h>
 
 #include <linux/sockios.h>
 #include <linux/userfaultfd.h>
@@ -14,12 +13,6 @@
 #include "any.h"
 #include "cmsg.h"
 #include "worker.h"
-
-/* The beginning of a message is enough. Returns the whole length. */
-static ssize_t get(int fd, struct got *got)
-{
-	return recv_got(fd, got, sizeof(got->control), MSG_TRUNC);
-}
 
 /* Whether it came with these credentials; NULL: with none */
 static bool has_cred(struct got *got, const struct ucred *cred)
@@ -44,22 +37,25 @@ static pid_t fork_send(struct __test_metadata *_metadata, struct link *link,
 	return sleeping_child(len != link_send(link, 0, text, len, 0));
 }
 
-/* Fill end 1 with zeros; returns how many messages, or writes, it took */
-static size_t fill(struct __test_metadata *_metadata, struct link *link)
+/* Make the link anew and fill end 1 with zeros; returns how many messages, or
+ * writes, it took
+ */
+static size_t make_full(struct __test_metadata *_metadata, struct link *link)
 {
+	link_destroy(link);
+	link_make(_metadata, link, link->type, link->made);
 	set_int_opt(_metadata, link->fd[1], SO_RCVBUF, 10000);
 	return link_fill(_metadata, link, 0, 1000);
 }
 
-/* Read @count of the messages of fill(). */
-static void get_zeros(struct __test_metadata *_metadata, struct link *link,
-		      size_t count)
+/* Read @count of these messages. */
+static void get_zeros(struct __test_metadata *_metadata, int fd, size_t count)
 {
-	struct got got;
+	char c = 1;
 
 	while (count--) {
-		EXPECT_EQ(1000, get(link->fd[1], &got));
-		EXPECT_EQ(0, got.data[0]);
+		EXPECT_EQ(1000, recv(fd, &c, 1, MSG_TRUNC | MSG_DONTWAIT));
+		EXPECT_EQ(0, c);
 	}
 }
 
@@ -69,98 +65,76 @@ static __u32 drops(struct __test_metadata *_metadata, int fd)
 	return my_meminfo(_metadata, fd, SK_MEMINFO_DROPS);
 }
 
-/* What the receiver wants */
-enum wish {
-	NOTHING,
-	PASSCRED,
-	DROP,	/* a filter that drops all */
-	CUT,	/* one that cuts a byte off, each time that it runs */
-	DETACH,	/* no filter */
-};
-
-static void set_wish(struct __test_metadata *_metadata, int fd, enum wish wish)
+/* Have a filter cut @cut bytes off each time that it runs; 0: have none. */
+static void set_cut(struct __test_metadata *_metadata, int fd, int cut)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
-		BPF_STMT(BPF_ALU | BPF_SUB | BPF_K, 1),
+		BPF_STMT(BPF_ALU | BPF_SUB | BPF_K, cut),
 		BPF_STMT(BPF_RET | BPF_A, 0),
 	};
 	struct sock_fprog prog = { .len = ARRAY_SIZE(code), .filter = code };
 
-	if (wish == PASSCRED)
-		set_int_opt(_metadata, fd, SO_PASSCRED, 1);
-	if (wish == DROP)
-		ASSERT_EQ(0, my_filter(fd, 0));
-	if (wish == CUT)
-		ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER,
-					&prog, sizeof(prog)));
-	if (wish == DETACH)
-		set_int_opt(_metadata, fd, SO_DETACH_FILTER, 0);
+	ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, cut ? SO_ATTACH_FILTER :
+				SO_DETACH_FILTER, &prog, sizeof(prog)));
 }
 
 /* The sender waits, and meanwhile the receiver changes its mind. */
-
-static const struct change {
-	const char *name;
-	enum wish before, then;
-	bool names;		/* the sender names credentials */
-	const char *gets;	/* of "abcdefgh" */
-} changes[] = {
-	{ "credentials", NOTHING, PASSCRED, false, "abcdefgh" },
-	/* Those that the sender names go before its own. */
-	{ "named credentials", NOTHING, PASSCRED, true, "abcdefgh" },
-	/* It was sent all the same, and counts as dropped. */
-	{ "filter drops", NOTHING, DROP, false, "next" },
-	{ "filter cuts", NOTHING, CUT, false, "abcdefg" },
-	{ "filter cuts once", CUT, NOTHING, false, "abcdefg" },
-	{ "filter goes", CUT, DETACH, false, "abcdefgh" },
-};
-
-static void change_while_sender_waits(struct __test_metadata *_metadata,
-				      struct link *link,
-				      const struct change *change)
-{
-	struct ucred cred = { .pid = getpid(), .uid = 12345, .gid = 54321 };
-	bool passed = change->then == PASSCRED, dropped = change->then == DROP;
-	size_t count = fill(_metadata, link);
-	int fd = link->fd[1];
-	struct got got;
-	__u32 *ovfl;
-	pid_t pid;
-
-	set_wish(_metadata, fd, change->before);
-	pid = fork_send(_metadata, link, "abcdefgh",
-			change->names ? &cred : NULL);
-	set_wish(_metadata, fd, change->then);
-	set_int_opt(_metadata, fd, SO_RXQ_OVFL, 1);
-	EXPECT_EQ(0U, drops(_metadata, fd));
-	get_zeros(_metadata, link, 1);
-	EXPECT_EQ(KSFT_PASS, my_wait(pid));
-	EXPECT_EQ(dropped, drops(_metadata, fd));
-	if (dropped) {
-		set_wish(_metadata, fd, DETACH);
-		link_expect_send(_metadata, link, 0, "next");
-	}
-	get_zeros(_metadata, link, count - 1);
-	ASSERT_LE(0, get(fd, &got));
-	EXPECT_STREQ(change->gets, got.data)
-		TH_LOG("%s", change->name);
-	ovfl = find_cmsg(&got, SO_RXQ_OVFL, sizeof(*ovfl));
-	EXPECT_EQ(dropped, ovfl ? *ovfl : 0);
-	if (!change->names)
-		cred = (struct ucred) { pid, getuid(), getgid() };
-	EXPECT_TRUE(has_cred(&got, passed ? &cred : NULL))
-		TH_LOG("%s", change->name);
-}
-
 TEST_F(any, receiver_changes_while_sender_waits)
 {
-	int i;
+	static const struct {
+		const char *gets;	/* of "abcdefgh" */
+		int before, then;	/* what a filter cuts off */
+		bool passcred;		/* It wants credentials then, */
+		bool named;		/* the sender names some. */
+	} rows[] = {
+		{ "abcdefgh", .passcred = true },
+		/* Those that the sender names go before its own. */
+		{ "abcdefgh", .passcred = true, .named = true },
+		/* It was sent all the same, and counts as dropped. */
+		{ "next", .then = 8 },
+		{ "abcdefg", .then = 1 },
+		{ "abcdefg", .before = 1, .then = 1 },
+		{ "abcdefgh", .before = 1 },
+	}, *row;
+	struct link *link = &self->link;
+	struct ucred cred;
+	struct got got;
+	size_t count;
+	__u32 *ovfl;
+	bool dropped;
+	pid_t pid;
+	int fd;
 
-	for (i = 0; i < ARRAY_SIZE(changes); i++) {
-		change_while_sender_waits(_metadata, &self->link, &changes[i]);
-		link_destroy(&self->link);
-		link_make(_metadata, &self->link, variant->type, variant->made);
+	for (row = rows; row < rows + ARRAY_SIZE(rows); row++) {
+		dropped = row->then == 8;
+		cred = (struct ucred) { getpid(), 12345, 54321 };
+		count = make_full(_metadata, link);
+		fd = link->fd[1];
+		if (row->before)
+			set_cut(_metadata, fd, row->before);
+		pid = fork_send(_metadata, link, "abcdefgh",
+				row->named ? &cred : NULL);
+		if (row->then != row->before)
+			set_cut(_metadata, fd, row->then);
+		set_int_opt(_metadata, fd, SO_PASSCRED, row->passcred);
+		set_int_opt(_metadata, fd, SO_RXQ_OVFL, 1);
+		EXPECT_EQ(0U, drops(_metadata, fd));
+		get_zeros(_metadata, fd, 1);
+		EXPECT_EQ(KSFT_PASS, my_wait(pid));
+		EXPECT_EQ(dropped, drops(_metadata, fd));
+		if (dropped) {
+			set_cut(_metadata, fd, 0);
+			link_expect_send(_metadata, link, 0, "next");
+		}
+		get_zeros(_metadata, fd, count - 1);
+		ovfl = expect_cmsg(_metadata, fd, row->gets, 0, &got,
+				   SO_RXQ_OVFL, sizeof(*ovfl));
+		EXPECT_EQ(dropped, ovfl ? *ovfl : 0);
+		if (!row->named)
+			cred = (struct ucred) { pid, getuid(), getgid() };
+		EXPECT_TRUE(has_cred(&got, row->passcred ? &cred : NULL))
+			TH_LOG("case %zd", row - rows);
 	}
 }
 
@@ -176,19 +150,17 @@ TEST_F(any, dropped_lets_the_next_go)
 	pid_t pid[3];
 
 	for (named = 0; named < 2; named++) {
-		link_destroy(link);
-		link_make(_metadata, link, variant->type, variant->made);
+		count = make_full(_metadata, link);
 		fd = link->fd[1];
-		count = fill(_metadata, link);
 		for (i = 0; i < 3; i++)
 			pid[i] = fork_send(_metadata, link, "late",
 					   named ? &cred : NULL);
-		set_wish(_metadata, fd, DROP);
-		get_zeros(_metadata, link, 1);
+		ASSERT_EQ(0, my_filter(fd, 0));
+		get_zeros(_metadata, fd, 1);
 		for (i = 0; i < 3; i++)
 			EXPECT_EQ(KSFT_PASS, my_wait(pid[i]));
 		EXPECT_EQ(3U, drops(_metadata, fd));
-		get_zeros(_metadata, link, count - 1);
+		get_zeros(_metadata, fd, count - 1);
 		/* Nor does what need not wait get past the filter. */
 		link_expect_send(_metadata, link, 0, "late");
 		EXPECT_EQ(4U, drops(_metadata, fd));
@@ -218,7 +190,7 @@ TEST(stream_passcred_while_sender_waits)
 {
 	struct ucred nobody = { 0, 65534, 65534 }, cred;
 	static char text[300000 + 1];
-	struct link link;
+	struct link link = { { -1, -1 }, SOCK_STREAM, BY_CONNECT };
 	int queued, i;
 	size_t len;
 	pid_t pid;
@@ -227,8 +199,7 @@ TEST(stream_passcred_while_sender_waits)
 		len = i / 2 ? sizeof(text) - 1 : 5;
 		memset(text, 'x', len);
 		cred = (struct ucred) { getpid(), 12345, 54321 };
-		link_make(_metadata, &link, SOCK_STREAM, BY_CONNECT);
-		fill(_metadata, &link);
+		make_full(_metadata, &link);
 		queued = ioctl_len(link.fd[1], SIOCINQ);
 		pid = fork_send(_metadata, &link, text, i % 2 ? &cred : NULL);
 		if (i % 2 == 0)
@@ -239,45 +210,26 @@ TEST(stream_passcred_while_sender_waits)
 		expect_from(_metadata, link.fd[1], len, &cred, 'x');
 		EXPECT_EQ(KSFT_PASS, my_wait(pid));
 		EXPECT_EQ(EAGAIN, try_recv(link.fd[1]));
-		link_destroy(&link);
 	}
 }
 
-/* A reader that sleeps in a page fault, until the test lets it go on */
-
-/* A page that is not there: whoever touches it sleeps */
-struct page {
-	char *p;
-	size_t len;
-	int uffd;
-};
-
-/* Returns an errno. */
-static int page_init(struct page *page)
+/* A page that is not there: a reader that touches it sleeps until the test has
+ * it come, by the descriptor that this returns, -1: there can be none.
+ */
+static int absent_page(struct uffdio_range *page)
 {
 	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	int uffd = syscall(__NR_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 	struct uffdio_api api = { .api = UFFD_API };
 
 	page->len = sysconf(_SC_PAGESIZE);
-	page->p = mmap(NULL, page->len, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (page->p == MAP_FAILED)
-		return errno;
-	page->uffd = syscall(__NR_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-	reg.range.start = (uintptr_t)page->p;
-	reg.range.len = page->len;
-	return err_of(page->uffd) ?:
-	       err_of(ioctl(page->uffd, UFFDIO_API, &api)) ?:
-	       err_of(ioctl(page->uffd, UFFDIO_REGISTER, &reg));
-}
-
-static void page_comes(const struct page *page)
-{
-	struct uffdio_zeropage zero = {
-		.range = { (uintptr_t)page->p, page->len },
-	};
-
-	ioctl(page->uffd, UFFDIO_ZEROPAGE, &zero);
+	page->start = (uintptr_t)mmap(NULL, page->len, PROT_READ | PROT_WRITE,
+				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	reg.range = *page;
+	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api) ||
+	    ioctl(uffd, UFFDIO_REGISTER, &reg))
+		return -1;
+	return uffd;
 }
 
 /* @end must return 0 while a reader sleeps. @own and @peer are the errors that
@@ -299,28 +251,25 @@ static int end_sleepers(struct __test_metadata *_metadata,
 		{ SOCK_DGRAM, 3000, 0 },
 	}, *row;
 	struct worker reader = { .call = call_recv };
-	struct uffd_msg msg;
-	struct page page = {};
+	struct uffdio_zeropage zero = {};
 	char buf[3000];
-	int fd[2], err;
+	int fd[2], uffd;
 
 	worker_start(_metadata, &reader);
 	for (row = rows; row < rows + ARRAY_SIZE(rows); row++) {
-		err = page_init(&page);
-		if (err)
-			return err;
+		uffd = absent_page(&zero.range);
+		if (uffd < 0)
+			return errno;
 		my_type = row->type;
 		my_connection(_metadata, fd);
 		memset(buf, 'x', sizeof(buf));
 		ASSERT_EQ(row->len, send(fd[0], buf, row->len, 0));
 		reader.fd = fd[1];
-		reader.buf = page.p;
-		reader.len = page.len;
+		reader.buf = (char *)(uintptr_t)zero.range.start;
+		reader.len = zero.range.len;
 		reader.flags = row->flags;
 		worker_tell(&reader);
-		ASSERT_EQ(POLLIN, poll_for(page.uffd, POLLIN, WAIT_MS));
-		ASSERT_LT(0, read(page.uffd, &msg, sizeof(msg)));
-		ASSERT_EQ(UFFD_EVENT_PAGEFAULT, msg.event);
+		ASSERT_EQ(POLLIN, poll_for(uffd, POLLIN, WAIT_MS));
 
 		EXPECT_EQ(0, end(&reader));
 		/* The peer has seen it. */
@@ -330,11 +279,11 @@ static int end_sleepers(struct __test_metadata *_metadata,
 
 		/* The reader ends with the bytes that there were. */
 		EXPECT_FALSE(worker_idle(&reader));
-		page_comes(&page);
+		ASSERT_EQ(0, ioctl(uffd, UFFDIO_ZEROPAGE, &zero));
 		ASSERT_TRUE(worker_finish(&reader));
 		ASSERT_EQ(row->len, reader.ret)
 			TH_LOG("case %zd", row - rows);
-		EXPECT_EQ(0, memcmp(page.p, buf, row->len));
+		EXPECT_EQ(0, memcmp(reader.buf, buf, row->len));
 		if (row->flags & MSG_PEEK)
 			EXPECT_EQ(row->len, recv(fd[1], buf, sizeof(buf), 0));
 		if (own)

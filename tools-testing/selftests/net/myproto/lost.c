@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * AF_MYPROTO loses nothing: what a call says was sent arrives once and whole,
+/* AF_MYPROTO loses nothing: what a call says was sent arrives once and whole,
  * in the order of its sender, and of what it says was not sent nothing arrives.
  * Whichever call that is, however full the receiver and whoever else sends.
  */
@@ -38,8 +37,8 @@ struct sender {
 	const struct way *way;
 	pthread_t thread;
 	struct ring ring;
-	int fd, file;
-	size_t len, sent, total;
+	int fd[2], file;	/* it sends from the first one */
+	size_t len, sent, total, received;
 	char *buf;		/* all that it sends, also in @file */
 };
 
@@ -71,7 +70,7 @@ static size_t match_bytes(const unsigned char *buf, size_t len, size_t pos)
 static long by_ring(struct sender *sender)
 {
 	const struct way *way = sender->way;
-	struct io_uring_sqe sqe = make_sqe(IORING_OP_SEND, sender->fd,
+	struct io_uring_sqe sqe = make_sqe(IORING_OP_SEND, sender->fd[0],
 					   sender->buf + sender->sent,
 					   sender->len);
 	struct io_uring_cqe cqe;
@@ -102,7 +101,7 @@ static long by_sendmmsg(struct sender *sender)
 		msgs[i].msg_hdr.msg_iov = &iov[i];
 		msgs[i].msg_hdr.msg_iovlen = 1;
 	}
-	n = sendmmsg(sender->fd, msgs, CHAIN, MSG_DONTWAIT | MSG_NOSIGNAL);
+	n = sendmmsg(sender->fd[0], msgs, CHAIN, MSG_DONTWAIT | MSG_NOSIGNAL);
 	for (i = 0; i < n; i++)
 		sent += msgs[i].msg_len;
 	return n < 0 ? -errno : sent;
@@ -114,8 +113,8 @@ static long by_sendfile(struct sender *sender)
 	off_t off = sender->sent;
 	ssize_t n;
 
-	fcntl(sender->fd, F_SETFL, O_RDWR | O_NONBLOCK);
-	n = sendfile(sender->fd, sender->file, &off, sender->len);
+	fcntl(sender->fd[0], F_SETFL, O_RDWR | O_NONBLOCK);
+	n = sendfile(sender->fd[0], sender->file, &off, sender->len);
 	return n < 0 ? -errno : n;
 }
 
@@ -153,7 +152,6 @@ static void sender_init(struct __test_metadata *_metadata,
 
 static struct {
 	struct sender sender[SENDERS];
-	size_t received[SENDERS];
 	int running, fd;
 } receiver;
 
@@ -164,11 +162,9 @@ static void *sender_thread(void *arg)
 
 	while (sender->sent < sender->total) {
 		n = sender->way->send(sender);
-		if (n == -EAGAIN) {
-			if (poll_for(sender->fd, POLLOUT, WAIT_MS) > 0)
-				continue;
-			n = -ETIME;
-		}
+		if (n == -EAGAIN &&
+		    poll_for(sender->fd[0], POLLOUT, WAIT_MS) > 0)
+			continue;
 		if (n <= 0 || (my_type != SOCK_STREAM && n % sender->len)) {
 			ksft_print_msg("after %zu bytes: %ld\n", sender->sent,
 				       n);
@@ -191,7 +187,7 @@ static void check(struct __test_metadata *_metadata, const unsigned char *p,
 	/* On a stream another one's may follow. */
 	for (; len; p += n, len -= n) {
 		ASSERT_GT(SENDERS, *p >> 5);
-		pos = &receiver.received[*p >> 5];
+		pos = &receiver.sender[*p >> 5].received;
 		n = match_bytes(p, len, *pos);
 		ASSERT_LT(0U, n);
 		*pos += n;
@@ -213,7 +209,6 @@ static void exchange(struct __test_metadata *_metadata, const struct way *way)
 	ssize_t n;
 
 	TH_LOG("%s", way->name);
-	memset(&receiver, 0, sizeof(receiver));
 	my_connection(_metadata, fd);
 	receiver.fd = fd[1];
 	receiver.running = SENDERS;
@@ -224,8 +219,8 @@ static void exchange(struct __test_metadata *_metadata, const struct way *way)
 	for (i = 0; i < SENDERS; i++) {
 		sender = &receiver.sender[i];
 		sender_init(_metadata, sender, way, i, len, TOTAL);
-		sender->fd = my_type != SOCK_DGRAM ? fd[0] :
-			     my_client(_metadata, my_peer(_metadata, fd[0]));
+		sender->fd[0] = my_type != SOCK_DGRAM ? fd[0] :
+				my_client(_metadata, my_peer(_metadata, fd[0]));
 		if (way->send == by_ring)
 			ASSERT_EQ(0, ring_open(&sender->ring));
 		iov.iov_base = sender->buf;
@@ -246,7 +241,7 @@ static void exchange(struct __test_metadata *_metadata, const struct way *way)
 		sender = &receiver.sender[i];
 		ASSERT_EQ(0, pthread_join(sender->thread, NULL));
 		EXPECT_LE(TOTAL, sender->sent);
-		EXPECT_EQ(sender->sent, receiver.received[i]);
+		EXPECT_EQ(sender->sent, sender->received);
 	}
 }
 
@@ -266,9 +261,7 @@ TEST_F_TIMEOUT(type, exchange_by_ring, SLOW)
 		exchange(_metadata, &ring_ways[i]);
 }
 
-/* Receive all that is queued: the bytes of sender 1 from @pos on, in no empty
- * and no too long message. Returns how many.
- */
+/* Receive all bytes there are, those of sender 1 from @pos on: how many */
 static size_t take_bytes(struct __test_metadata *_metadata, int fd, size_t pos)
 {
 	static unsigned char buf[1 << 20];
@@ -287,28 +280,25 @@ static size_t take_bytes(struct __test_metadata *_metadata, int fd, size_t pos)
 	return pos - before;
 }
 
-static void send_rest(struct __test_metadata *_metadata, struct sender *sender,
-		      int fd)
+static void send_rest(struct __test_metadata *_metadata, struct sender *sender)
 {
 	long n;
 
 	for (; sender->sent < sender->total; sender->sent += n) {
 		n = sender->way->send(sender);
 		ASSERT_LT(0, n);
-		ASSERT_EQ(n, take_bytes(_metadata, fd, sender->sent));
+		ASSERT_EQ(n, take_bytes(_metadata, sender->fd[1],
+					sender->sent));
 	}
 }
 
-/*
- * Memory is short: of each allocation in a call, let it fail. What the call did
- * not send is sent after that.
- */
+/* Each allocation of a call fails once. What was not sent goes after that. */
 
 static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM };
 
 /* Let allocation @nth fail; false if there are not so many */
 static bool fail_nth(struct __test_metadata *_metadata, struct fault *fault,
-		     int nth, struct sender *sender, int fd)
+		     int nth, struct sender *sender)
 {
 	bool unused;
 	long n;
@@ -321,43 +311,41 @@ static bool fail_nth(struct __test_metadata *_metadata, struct fault *fault,
 			TH_LOG("allocation %d: %ld", nth, n);
 		n = 0;
 	}
-	EXPECT_EQ(n, take_bytes(_metadata, fd, 0))
+	EXPECT_EQ(n, take_bytes(_metadata, sender->fd[1], 0))
 		TH_LOG("allocation %d", nth);
 	sender->sent = n;
 	/* Now with all the memory it needs */
-	send_rest(_metadata, sender, fd);
+	send_rest(_metadata, sender);
 	return !unused;
 }
 
-/*
- * The same for a request that waits for room and is tried again. It ends with
+/* The same for a request that waits for room and is tried again. It ends with
  * ECANCELED if io_uring has no memory for a worker. Then one without a fault.
  */
 static bool fail_nth_full(struct __test_metadata *_metadata,
-			  struct fault *fault, int nth, struct sender *sender,
-			  int fd)
+			  struct fault *fault, int nth, struct sender *sender)
 {
+	int i, n, from = sender->fd[0], to = sender->fd[1];
 	struct io_uring_sqe sqe;
 	struct io_uring_cqe cqe;
 	bool unused = false;
 	size_t came = 0;
-	int i, n;
 
 	for (i = 0; i < 2; i++) {
-		while ((n = send(sender->fd, sender->buf + sender->sent, 1000,
+		while ((n = send(from, sender->buf + sender->sent, 1000,
 				 MSG_DONTWAIT)) > 0)
 			sender->sent += n;
 		ASSERT_GT(sender->total, sender->sent);
-		sqe = make_sqe(IORING_OP_SEND, sender->fd,
+		sqe = make_sqe(IORING_OP_SEND, from,
 			       sender->buf + sender->sent, sender->len);
 		sqe.msg_flags = MSG_NOSIGNAL | MSG_WAITALL;
 		ring_push(&sender->ring, &sqe);
 		fault_arm(fault, i ? 0 : nth);
 		ring_enter(&sender->ring, 1);
-		ASSERT_TRUE(wait_until((came += take_bytes(_metadata, fd, came),
+		ASSERT_TRUE(wait_until((came += take_bytes(_metadata, to, came),
 					completed(&sender->ring, &cqe))));
 		unused |= fault_unused(fault);
-		came += take_bytes(_metadata, fd, came);
+		came += take_bytes(_metadata, to, came);
 		if (cqe.res == (int)sender->len)
 			sender->sent += cqe.res;
 		else
@@ -375,8 +363,8 @@ static void walk(struct __test_metadata *_metadata, struct fault *fault,
 		 const struct way *way, size_t len, struct ring *ring)
 {
 	struct sender sender;
-	int fd[2], i, t;
 	bool failed;
+	int i, t;
 
 	for (t = 0; t < ARRAY_SIZE(types); t++) {
 		TH_LOG("%s, type %d, %zu bytes", way->name, types[t], len);
@@ -386,13 +374,12 @@ static void walk(struct __test_metadata *_metadata, struct fault *fault,
 		if (ring)
 			sender.ring = *ring;
 		for (i = 1, failed = true; i < MAX_NTH && failed; i++) {
-			my_connection(_metadata, fd);
-			sender.fd = fd[0];
+			my_connection(_metadata, sender.fd);
 			sender.sent = 0;
 			failed = (ring ? fail_nth_full : fail_nth)
-				 (_metadata, fault, i, &sender, fd[1]);
-			close(fd[0]);
-			close(fd[1]);
+				 (_metadata, fault, i, &sender);
+			close(sender.fd[0]);
+			close(sender.fd[1]);
 		}
 		EXPECT_FALSE(failed);
 		/* Some did fail. */
@@ -419,10 +406,8 @@ TEST_F_TIMEOUT(fault, send_by_ring, SLOW)
 	walk(_metadata, &self->fault, ring_ways, LARGE, &ring);
 }
 
-/*
- * splice() takes from a pipe what is there, and it is cut to messages. A
- * stream's fragments are longer than pages: more than a message can take are in
- * a pipe of 16 buffers.
+/* What splice() takes from a pipe is cut to messages: 16 fragments of a stream,
+ * longer than pages, are more than one can take.
  */
 TEST_F(type, splice_from_stream)
 {
@@ -456,35 +441,14 @@ TEST_F(type, sendfile_to_small_buffers)
 {
 	static const int opts[] = { SO_SNDBUF, SO_RCVBUF };
 	struct sender sender;
-	int fd[2], i;
+	int i;
 
 	for (i = 0; i < 2; i++) {
 		sender_init(_metadata, &sender, &sendfile_way, 1, LARGE, LARGE);
-		my_connection(_metadata, fd);
-		set_int_opt(_metadata, fd[i], opts[i], RCVBUF);
-		sender.fd = fd[0];
-		send_rest(_metadata, &sender, fd[1]);
+		my_connection(_metadata, sender.fd);
+		set_int_opt(_metadata, sender.fd[i], opts[i], RCVBUF);
+		send_rest(_metadata, &sender);
 	}
-}
-
-/* There is no queue of errors: MSG_ERRQUEUE finds nothing, waits for nothing,
- * and leaves alone data and what comes at the end, when the peer resets a
- * connection of which it has not read all.
- */
-TEST_F(type, errqueue)
-{
-	int fd[2];
-	char c;
-
-	my_connection(_metadata, fd);
-	EXPECT_EQ(EAGAIN, err_of(recv(fd[1], &c, 1, MSG_ERRQUEUE)));
-	expect_send(_metadata, fd[0], "abc");
-	expect_send(_metadata, fd[1], "unread");
-	close(fd[0]);
-	EXPECT_EQ(EAGAIN, err_of(recv(fd[1], &c, 1, MSG_ERRQUEUE)));
-	expect_recv(_metadata, fd[1], "abc");
-	EXPECT_EQ(EAGAIN, err_of(recv(fd[1], &c, 1, MSG_ERRQUEUE)));
-	EXPECT_EQ(my_type == SOCK_DGRAM ? EAGAIN : ECONNRESET, try_recv(fd[1]));
 }
 
 TEST_HARNESS_MAIN

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A fixture for tests of what shows all sockets: many that are there all the
- * time, while others come and go.
+/* Tests of what shows all sockets: with many that are there all the time, while
+ * others come and go, and with another user's.
  */
 #ifndef MYPROTO_MANY_H
 #define MYPROTO_MANY_H
@@ -43,26 +43,6 @@ static inline void *churn(void *arg)
 static __u32 many_ino[LASTING];
 static int many_times[LASTING];
 
-FIXTURE(many) {};
-
-FIXTURE_SETUP(many)
-{
-	struct rlimit limit = { 2 * LASTING, 2 * LASTING };
-	pthread_t thread;
-	int i;
-
-	if (setrlimit(RLIMIT_NOFILE, &limit))
-		SKIP(return, "many open files need root");
-	for (i = 0; i < LASTING; i++)
-		many_ino[i] = inode(_metadata, my_socket(_metadata));
-	for (i = 0; i < 2; i++)
-		ASSERT_EQ(0, pthread_create(&thread, NULL, churn, NULL));
-}
-
-FIXTURE_TEARDOWN(many)
-{
-}
-
 /* A socket with the inode @ino was shown. */
 static inline void many_shown(__u32 ino)
 {
@@ -72,14 +52,43 @@ static inline void many_shown(__u32 ino)
 		many_times[i] += many_ino[i] == ino;
 }
 
-/* Each was shown once. They may be shown again. */
-static inline void many_expect_once(struct __test_metadata *_metadata)
-{
-	int i;
+/* Who includes this has these: show all, and tell what is shown as its user. */
+static void show_all(struct __test_metadata *_metadata);
+static __u32 shown_uid(struct __test_metadata *_metadata, int fd);
 
+TEST(each_once)
+{
+	struct rlimit limit = { 2 * LASTING, 2 * LASTING };
+	pthread_t thread;
+	int i, round;
+
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		SKIP(return, "many open files need root");
 	for (i = 0; i < LASTING; i++)
-		ASSERT_EQ(1, many_times[i]);
-	memset(many_times, 0, sizeof(many_times));
+		many_ino[i] = inode(_metadata, my_socket(_metadata));
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, pthread_create(&thread, NULL, churn, NULL));
+	for (round = 0; round < 4; round++) {
+		memset(many_times, 0, sizeof(many_times));
+		show_all(_metadata);
+		for (i = 0; i < LASTING; i++)
+			ASSERT_EQ(1, many_times[i]);
+	}
+}
+
+TEST(shows_uid)
+{
+	int fd;
+
+	ASSERT_EQ(0, seteuid(1234));
+	fd = my_socket(_metadata);
+	ASSERT_EQ(0, seteuid(0));
+	EXPECT_EQ(1234, shown_uid(_metadata, fd));
+
+	/* Who does not know the user sees the overflow ID. */
+	if (unshare(CLONE_NEWUSER))
+		SKIP(return, "there are no user namespaces");
+	EXPECT_EQ(65534, shown_uid(_metadata, fd));
 }
 
 #endif /* MYPROTO_MANY_H */

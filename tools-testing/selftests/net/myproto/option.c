@@ -18,7 +18,6 @@
 #include "worker.h"
 
 #define OTHER_ID	12345	/* nobody's but the tests' */
-#define OVERFLOW_ID	65534
 
 FIXTURE_VARIANT_ADD(any, dgram_connection) { SOCK_DGRAM, BY_CONNECT };
 
@@ -27,8 +26,6 @@ static int become(int id)
 {
 	return setresgid(id, id, id) || setresuid(id, id, id);
 }
-
-/* SO_PASSCRED and SCM_CREDENTIALS */
 
 static struct ucred own_creds(void)
 {
@@ -54,42 +51,27 @@ static struct ucred send_in_child(struct __test_metadata *_metadata,
 	return (struct ucred) { pid, id, id };
 }
 
+/* SO_PASSCRED of the reader has credentials come. They are known if an end had
+ * it when the data was sent, or the sender named them.
+ */
 TEST_F(any, passcred)
 {
-	static const struct {
-		bool sender;	/* The sender has SO_PASSCRED, */
-		bool receiver;	/* the receiver when the data is sent, */
-		bool reader;	/* and when it is read. */
-		bool named;	/* The sender names its credentials. */
-		bool known;	/* Who asks is told them, not nobody's. */
-	} rows[] = {
-		{ .named = true },
-		{ .receiver = true, .reader = true, .known = true },
-		{ .receiver = true },
-		{ .reader = true },
-		{ .sender = true, .reader = true, .known = true },
-		{ .named = true, .reader = true, .known = true },
-		{ .receiver = true, .named = true, .reader = true,
-		  .known = true },
-	};
-	const struct ucred nobody = { 0, OVERFLOW_ID, OVERFLOW_ID };
+	const struct ucred nobody = { 0, 65534, 65534 };
 	const struct ucred other = { 1, OTHER_ID, OTHER_ID + 1 };
 	struct link *link = &self->link;
 	int from = link->fd[0], to = link->fd[1], i;
 
-	for (i = 0; i < ARRAY_SIZE(rows); i++) {
-		set_int_opt(_metadata, from, SO_PASSCRED, rows[i].sender);
-		set_int_opt(_metadata, to, SO_PASSCRED, rows[i].receiver);
-		EXPECT_EQ(0, rows[i].named ?
-			     send_creds(link, "abc", other) :
+	for (i = 15; i >= 0; i--) {
+		set_int_opt(_metadata, from, SO_PASSCRED, i & 1);
+		set_int_opt(_metadata, to, SO_PASSCRED, i & 2);
+		EXPECT_EQ(0, i & 4 ? send_creds(link, "abc", other) :
 			     err_of(link_send(link, 0, "abc", 3, 0)));
-		set_int_opt(_metadata, to, SO_PASSCRED, rows[i].reader);
-		if (!rows[i].reader)
+		set_int_opt(_metadata, to, SO_PASSCRED, !(i & 8));
+		if (i & 8)
 			expect_bare(_metadata, to, "abc");
 		else
-			expect_creds(_metadata, to, "abc", 0,
-				     !rows[i].known ? nobody :
-				     rows[i].named ? other : own_creds());
+			expect_creds(_metadata, to, "abc", 0, i & 4 ? other :
+				     i & 3 ? own_creds() : nobody);
 		ASSERT_TRUE(__test_passed(_metadata))
 			TH_LOG("case %d", i);
 	}
@@ -100,6 +82,14 @@ TEST_F(any, passcred)
 	link_expect_send(_metadata, link, 0, "abc");
 	expect_creds(_metadata, to, "abc", MSG_PEEK, own_creds());
 	expect_creds(_metadata, to, "abc", 0, own_creds());
+
+	/* Without rights nobody can name another. */
+	EXPECT_EQ(EPERM, in_child(become(OTHER_ID) ?:
+				  send_creds(link, "x", other)));
+	/* A control message for other protocols is no error. */
+	EXPECT_EQ(1, send_cmsg(link, "x", IPPROTO_IP, 1, &other, 4));
+	expect_creds(_metadata, to, "x", 0, own_creds());
+	expect_nothing(_metadata, to);
 }
 
 /* It is who writes that counts, not whose the socket is. */
@@ -109,7 +99,7 @@ TEST_F(any, creds_of_each_writer)
 	struct link *link = &self->link;
 	int to = link->fd[1], i;
 	struct ucred cred[2];
-	char c;
+	char buf[4];
 
 	set_int_opt(_metadata, to, SO_PASSCRED, 1);
 	for (i = 0; i < 2; i++)
@@ -120,10 +110,8 @@ TEST_F(any, creds_of_each_writer)
 		/* A read ends where the writer changes, or in a write. */
 		expect_creds(_metadata, to, "abcabc", MSG_PEEK | MSG_WAITALL,
 			     own_creds());
-		for (i = 0; i < 4; i++) {
-			EXPECT_EQ(1, recv(to, &c, 1, MSG_DONTWAIT));
-			EXPECT_EQ("abca"[i], c);
-		}
+		EXPECT_EQ(4, recv(to, buf, 4, MSG_DONTWAIT));
+		EXPECT_EQ(0, memcmp(buf, "abca", 4));
 		expect_creds(_metadata, to, "bc", MSG_WAITALL, own_creds());
 		EXPECT_EQ(0, try_recv(to));
 	} else {
@@ -144,24 +132,7 @@ TEST_F(any, creds_of_each_writer)
 	expect_recv(_metadata, to, "abcdef");
 }
 
-/* Without rights nobody can name another. */
-TEST_F(any, refused_creds)
-{
-	const struct ucred other = { 1, OTHER_ID, OTHER_ID + 1 };
-	struct link *link = &self->link;
-	int to = link->fd[1];
-
-	EXPECT_EQ(EPERM, in_child(become(OTHER_ID) ?:
-				  send_creds(link, "x", other)));
-	EXPECT_EQ(EAGAIN, try_recv(to));
-	/* A control message for other protocols is no error. */
-	EXPECT_EQ(1, send_cmsg(link, "x", IPPROTO_IP, 1, &other, 4));
-	expect_recv(_metadata, to, "x");
-	expect_nothing(_metadata, to);
-}
-
 /* Who is at the other end */
-
 static void expect_peer(struct __test_metadata *_metadata, int fd, pid_t pid,
 			uid_t id)
 {
@@ -213,12 +184,9 @@ TEST_F(type, peer_of_connection)
 	 * for them on a socket that has no descriptor yet.
 	 */
 	set_int_opt(_metadata, fd, SO_PASSCRED, 1);
-	expect_creds(_metadata, fd, "x", 0, (struct ucred) {
-		pid[1], OTHER_ID, OTHER_ID,
-	});
+	expect_creds(_metadata, fd, "x", 0,
+		     (struct ucred) { pid[1], OTHER_ID, OTHER_ID });
 }
-
-/* Time stamps */
 
 static __s64 wall_time(void)
 {
@@ -228,39 +196,24 @@ static __s64 wall_time(void)
 	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
 }
 
-/* A clock that ticks in microseconds may seem to go back by one. */
-#define TICK	2000
-
-/* Send "abc", and store between which times that was */
+/* Send "abc", and store between which times that was. A clock that ticks in
+ * microseconds may seem to go back by one.
+ */
 static void send_timed(struct __test_metadata *_metadata, struct link *link,
 		       int from, __s64 sent[2])
 {
-	sent[0] = wall_time() - TICK;
+	sent[0] = wall_time() - 2000;
 	link_expect_send(_metadata, link, from, "abc");
-	sent[1] = wall_time() + TICK;
+	sent[1] = wall_time() + 2000;
 	usleep(2000);
 }
 
 static void expect_time(struct __test_metadata *_metadata, const __s64 sent[2],
 			const long *ts)
 {
-	__s64 time = ts[0] * 1000000000LL + ts[1];
-
-	EXPECT_LE(sent[0], time);
-	EXPECT_GE(sent[1], time);
-}
-
-/* Receive @text, and compare the time that comes with it */
-static void expect_stamp(struct __test_metadata *_metadata, int fd,
-			 const char *text, int flags, int opt,
-			 const __s64 sent[2])
-{
-	struct got got;
-	long *ts = expect_cmsg(_metadata, fd, text, flags, &got, opt,
-			       2 * sizeof(*ts));
-
 	ASSERT_NE(NULL, ts);
-	expect_time(_metadata, sent, ts);
+	EXPECT_LE(sent[0], ts[0] * 1000000000LL + ts[1]);
+	EXPECT_GE(sent[1], ts[0] * 1000000000LL + ts[1]);
 }
 
 TEST_F(any, timestamp)
@@ -271,9 +224,11 @@ TEST_F(any, timestamp)
 				       SOF_TIMESTAMPING_SOFTWARE },
 		{ SO_TIMESTAMPNS_OLD, 1 },
 	};
+	bool stream = variant->type == SOCK_STREAM;
 	struct link *link = &self->link;
-	int *fd = link->fd, i, j;
+	int *fd = link->fd, opt, i, j;
 	__s64 sent[2][2];
+	struct got got;
 	long ts[2];
 	char buf[3];
 
@@ -285,25 +240,29 @@ TEST_F(any, timestamp)
 	expect_time(_metadata, sent[0], ts);
 
 	for (i = 0; i < ARRAY_SIZE(opts); i++) {
-		set_int_opt(_metadata, fd[1], opts[i][0], opts[i][1]);
+		opt = opts[i][0];
+		set_int_opt(_metadata, fd[1], opt, opts[i][1]);
 		for (j = 0; j < 2; j++)
 			send_timed(_metadata, link, 0, sent[j]);
 		/* A stream gives the time of the first byte. */
-		expect_stamp(_metadata, fd[1], variant->type == SOCK_STREAM ?
-			     "abcabc" : "abc", MSG_PEEK, opts[i][0], sent[0]);
+		expect_time(_metadata, sent[0],
+			    expect_cmsg(_metadata, fd[1],
+					stream ? "abcabc" : "abc", MSG_PEEK,
+					&got, opt, sizeof(ts)));
 		EXPECT_EQ(3, recv(fd[1], buf, 3, 0));
-		expect_stamp(_metadata, fd[1], "abc", 0, opts[i][0], sent[1]);
+		expect_time(_metadata, sent[1],
+			    expect_cmsg(_metadata, fd[1], "abc", 0, &got, opt,
+					sizeof(ts)));
 
 		/* Not any more, and the other end's option does nothing here */
-		set_int_opt(_metadata, fd[1], opts[i][0], 0);
-		set_int_opt(_metadata, fd[0], opts[i][0], opts[i][1]);
+		set_int_opt(_metadata, fd[1], opt, 0);
+		set_int_opt(_metadata, fd[0], opt, opts[i][1]);
 		link_expect_send(_metadata, link, 0, "abc");
 		expect_bare(_metadata, fd[1], "abc");
 	}
 }
 
 /* How much is queued */
-
 static void expect_queued(struct __test_metadata *_metadata, struct link *link,
 			  int inq, int outq)
 {
@@ -315,7 +274,6 @@ static void expect_queued(struct __test_metadata *_metadata, struct link *link,
 
 TEST_F(any, queued)
 {
-	static const unsigned long cmds[] = { SIOCINQ, SIOCOUTQ };
 	bool dgram = variant->type == SOCK_DGRAM;
 	struct link *link = &self->link;
 	int to = link->fd[1], fd, i;
@@ -323,13 +281,13 @@ TEST_F(any, queued)
 	char buf[16];
 
 	fd = type_bound(_metadata, variant->type, &channel);
-	for (i = 0; i < 4; i++) {
-		/* Not of a listener */
-		if (i == 2 && !dgram)
-			ASSERT_EQ(0, listen(fd, 1));
-		EXPECT_EQ(i < 2 || dgram ? 0 : -EINVAL,
-			  ioctl_len(fd, cmds[i % 2]));
-	}
+	EXPECT_EQ(0, ioctl_len(fd, SIOCINQ));
+	EXPECT_EQ(0, ioctl_len(fd, SIOCOUTQ));
+	/* Not of a listener */
+	ASSERT_EQ(dgram ? EOPNOTSUPP : 0, err_of(listen(fd, 1)));
+	i = dgram ? 0 : -EINVAL;
+	EXPECT_EQ(i, ioctl_len(fd, SIOCINQ));
+	EXPECT_EQ(i, ioctl_len(fd, SIOCOUTQ));
 
 	expect_queued(_metadata, link, 0, 0);
 	link_expect_send(_metadata, link, 0, "abc");
@@ -403,8 +361,6 @@ TEST_F(any, peek_off)
 	EXPECT_EQ(5, get_int_opt(_metadata, fd, SO_PEEK_OFF));
 }
 
-/* SO_RCVLOWAT and SIGIO */
-
 static int sigio_count;
 
 static void on_sigio(int sig)
@@ -451,7 +407,7 @@ TEST_F(any, rcvlowat_and_sigio)
 TEST_F(any, filter)
 {
 	static const char * const sent[] = { "abcdefgh", "ij", "ab", "" };
-	static const char * const got[] = { "before", "abcd", "ab", "after" };
+	static const char * const kept[] = { "before", "abcd", "ab", "after" };
 	/* Four bytes of what begins with an 'a' */
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),
@@ -463,6 +419,7 @@ TEST_F(any, filter)
 	static char out[200000], in[200000];
 	struct link *link = &self->link;
 	int fd = link->fd[1], i;
+	struct got got;
 
 	link_expect_send(_metadata, link, 0, "before");
 	ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog,
@@ -478,11 +435,9 @@ TEST_F(any, filter)
 		expect_recv(_metadata, fd, "beforeabcdefghijabafter");
 		return;
 	}
-	for (i = 0; i < ARRAY_SIZE(got); i++) {
+	for (i = 0; i < ARRAY_SIZE(kept); i++) {
 		EXPECT_EQ(POLLIN, poll_for(fd, POLLIN, 0));
-		EXPECT_EQ(strlen(got[i]), recv(fd, in, sizeof(in),
-					       MSG_TRUNC | MSG_DONTWAIT));
-		EXPECT_EQ(0, memcmp(in, got[i], strlen(got[i])));
+		expect_cmsg(_metadata, fd, kept[i], MSG_TRUNC, &got, 0, 0);
 	}
 	expect_nothing(_metadata, fd);
 
@@ -545,7 +500,6 @@ FIXTURE_SETUP(splice)
 
 FIXTURE_TEARDOWN(splice)
 {
-	link_destroy(&self->link);
 }
 
 /* From the file to the socket, and from the socket to the pipe */
@@ -559,40 +513,7 @@ static ssize_t pipe_out(struct _test_data_splice *self, size_t len, int flags)
 	return splice(self->link.fd[1], NULL, self->pipe[1], NULL, len, flags);
 }
 
-/* What is written to the page still arrives. */
-TEST_F(splice, does_not_copy)
-{
-	struct link *link = &self->link;
-	int i;
-
-	ASSERT_EQ(4, file_in(self, 0, 4));
-	memcpy(self->page, "file", 4);
-	expect_recv(_metadata, link->fd[1], "file");
-
-	/* ... nor on the way out. */
-	ASSERT_EQ(4, file_in(self, 0, 4));
-	ASSERT_EQ(4, pipe_out(self, 4, 0));
-	memcpy(self->page, "pipe56789", 10);
-	expect_pipe(_metadata, self->pipe[0], "pipe");
-
-	/* What follows is not written to a page of somebody else. */
-	ASSERT_EQ(4, file_in(self, 0, 4));
-	link_expect_send(_metadata, link, 0, "xyz");
-	link_expect_send(_metadata, link, 0, "xyz");
-	expect_recv(_metadata, link->fd[1], "pipexyzxyz");
-	EXPECT_STREQ("pipe56789", self->page);
-
-	i = type_socket(_metadata, SOCK_STREAM);
-	EXPECT_EQ(ENOTCONN, err_of(splice(i, NULL, self->pipe[1], NULL, 1, 0)));
-	close(i);
-	/* Closed with pages on the queue */
-	ASSERT_EQ(100, file_in(self, 0, 100));
-	link_destroy(link);
-	EXPECT_STREQ("pipe56789", self->page);
-	EXPECT_EQ(0, sockets_settle_at(0));
-}
-
-TEST_F(splice, out)
+TEST_F(splice, in_and_out)
 {
 	struct link *link = &self->link;
 	int fd = link->fd[1];
@@ -604,17 +525,46 @@ TEST_F(splice, out)
 	EXPECT_EQ(0, my_wait(pid));
 	expect_pipe(_metadata, self->pipe[0], "abc");
 
-	/* A part, which the pipe keeps, and the end of the stream */
+	/* A part, which the pipe keeps */
 	link_expect_send(_metadata, link, 0, "abcdef");
 	EXPECT_EQ(2, pipe_out(self, 2, 0));
 	EXPECT_EQ(4, ioctl_len(fd, SIOCINQ));
 	expect_recv(_metadata, fd, "cdef");
 	expect_pipe(_metadata, self->pipe[0], "ab");
 	EXPECT_EQ(0U, mem_charged(_metadata, fd));
+
+	/* What is written to the page still arrives, */
+	ASSERT_EQ(4, file_in(self, 0, 4));
+	memcpy(self->page, "file", 4);
+	expect_recv(_metadata, fd, "file");
+	/* ... also on the way out. */
+	ASSERT_EQ(4, file_in(self, 0, 4));
+	ASSERT_EQ(4, pipe_out(self, 4, 0));
+	memcpy(self->page, "pipe56789", 10);
+	expect_pipe(_metadata, self->pipe[0], "pipe");
+	/* What follows is not written to a page of somebody else. */
+	ASSERT_EQ(4, file_in(self, 0, 4));
+	link_expect_send(_metadata, link, 0, "xyz");
+	link_expect_send(_metadata, link, 0, "xyz");
+	expect_recv(_metadata, fd, "pipexyzxyz");
+	EXPECT_STREQ("pipe56789", self->page);
+
+	/* The end of the stream, and none */
 	link_expect_send(_metadata, link, 0, "abc");
 	link_close(link, 0);
 	EXPECT_EQ(3, pipe_out(self, 100, 0));
 	EXPECT_EQ(0, pipe_out(self, 100, 0));
+	close(fd);
+	link->fd[1] = type_socket(_metadata, SOCK_STREAM);
+	EXPECT_EQ(ENOTCONN, err_of(pipe_out(self, 1, 0)));
+	link_close(link, 1);
+
+	/* Closed with pages on the queue */
+	link_make(_metadata, link, SOCK_STREAM, BY_PAIR);
+	ASSERT_EQ(100, file_in(self, 0, 100));
+	link_destroy(link);
+	EXPECT_STREQ("pipe56789", self->page);
+	EXPECT_EQ(0, sockets_settle_at(0));
 }
 
 /* Full: a pipe leaves in the socket what it does not take, a socket does not
@@ -629,11 +579,10 @@ TEST_F(splice, full)
 
 	ASSERT_EQ(8192, fcntl(self->pipe[1], F_SETPIPE_SZ, 8192));
 	set_nonblock(_metadata, link->fd[0]);
-	while ((n = file_in(self, total % self->len,
-			    self->len - total % self->len)) > 0) {
+	while (total < 8 << 20 &&
+	       (n = file_in(self, total % self->len,
+			    self->len - total % self->len)) > 0)
 		total += n;
-		ASSERT_GE(8U << 20, total);
-	}
 	EXPECT_EQ(EAGAIN, err_of(n));
 	EXPECT_LT(self->len, total);
 	EXPECT_EQ(0, poll_for(link->fd[0], POLLOUT, 0));

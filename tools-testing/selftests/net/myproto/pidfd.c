@@ -74,8 +74,7 @@ TEST_F(type, peers_that_are_gone)
 	int listener, client = my_socket(_metadata), fd;
 	__u32 channel;
 
-	listener = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
-	channel = my_channel(_metadata, listener);
+	listener = type_bound(_metadata, my_type, &channel);
 	do_and_go(listen(listener, 5));
 	do_and_go(my_connect(client, channel));
 	do_and_go(try_send(client));

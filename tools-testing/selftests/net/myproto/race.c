@@ -21,14 +21,10 @@ static long race_ms = 100;
 static unsigned int seed;
 static int running;		/* the line of the race */
 
-/* Calls */
-
-enum op {
-	END,		/* of a list */
-	BIND, CONNECT, SENDTO,		/* arg: the channel */
-	LISTEN,		/* arg: the backlog */
+enum op {		/* 0: the end of a list */
+	BIND = 1, CONNECT, SENDTO,	/* arg: the channel */
+	LISTEN, SHUTDOWN,		/* arg: that of the call */
 	ACCEPT,		/* arg: where to store the descriptor */
-	SHUTDOWN,	/* arg: how */
 	CLOSE,
 	DESTROY,
 	SEND,		/* arg: bytes, 0: one. They begin with 'a', then 'b' */
@@ -39,8 +35,7 @@ enum op {
 	NAME, PEER,	/* gives its channel, or DYNAMIC */
 	OPTION,		/* arg: the option. Gives its value */
 	OUTQ,		/* wait until it is 0. Gives SO_ERROR */
-	RCVBUF, LOWAT,	/* arg: the bytes */
-	IOCTL,		/* arg: the command */
+	RCVBUF, LOWAT, IOCTL,		/* arg: the bytes, the command */
 	SOCKET, DISSOLVE, SEND_CLOSE, PEEK, DRAIN, NONBLOCK,
 };
 
@@ -118,8 +113,6 @@ static int do_call(struct sockets *s, const struct call *call)
 	socklen_t len = sizeof(addr);
 
 	switch (call->op) {
-	case END:
-		break;
 	case SOCKET:
 		*fd = socket(AF_MYPROTO, my_type, 0);
 		return -err_of(*fd);
@@ -161,8 +154,7 @@ static int do_call(struct sockets *s, const struct call *call)
 	case SPLICE:
 		return call_splice(*fd, s->fd[arg]);
 	case HUP:
-		return poll_for(*fd, POLLIN | POLLOUT | POLLRDHUP, arg) &
-		       POLLHUP;
+		return poll_for(*fd, POLLIN | POLLOUT, arg) & POLLHUP;
 	case NAME:
 	case PEER:
 		if ((call->op == PEER ? getpeername : getsockname)
@@ -199,8 +191,6 @@ static void expect_calls(struct __test_metadata *_metadata, struct sockets *s,
 			TH_LOG("line %d: op %d, socket %d", running, call->op,
 			       call->fd);
 }
-
-/* Two processes that meet */
 
 struct outcome {
 	int left, right;	/* what the calls returned, negative: errno */
@@ -254,7 +244,6 @@ static struct {
 	struct sockets sockets;
 	int right;	/* what it returned */
 	int arrived;	/* the barrier: how many came, ever */
-	bool stop;
 } *arena;		/* shared */
 
 /* Both wait here until the other one has come. */
@@ -284,8 +273,7 @@ static pid_t race_clone(struct __test_metadata *_metadata,
 			const struct call *right)
 {
 	struct clone_args args = {
-		.flags = CLONE_FILES,
-		.exit_signal = SIGCHLD,
+		.flags = CLONE_FILES, .exit_signal = SIGCHLD,
 	};
 	pid_t pid = syscall(SYS_clone3, &args, sizeof(args));
 	unsigned int state = seed + 1;
@@ -296,8 +284,6 @@ static pid_t race_clone(struct __test_metadata *_metadata,
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (;;) {
 		race_meet();
-		if (arena->stop)
-			_exit(0);
 		race_jitter(&state);
 		arena->right = do_call(&arena->sockets, right);
 		race_meet();
@@ -365,9 +351,7 @@ static void race_run(struct __test_metadata *_metadata, const struct race *race)
 		end = end ?: now_ms() + race_ms;
 	} while (now_ms() < end && __test_passed(_metadata));
 
-	arena->stop = true;
-	race_meet();
-	EXPECT_EQ(0, my_wait(pid));
+	EXPECT_EQ(-SIGKILL, my_kill(pid));
 }
 
 /* What the returned numbers do not tell */
@@ -577,11 +561,8 @@ TEST_F(type, races)
 #define SLOTS		8
 #define THREADS		5
 
-static struct {
-	int slot[SLOTS];
-	int type;		/* of new sockets, 0 for any */
-	long end;
-} storm;
+static int slots[SLOTS];
+static long storm_end;
 
 /* The calls, with the lowest argument and how many there are from there on */
 static const struct { enum op op; int arg, count; } storm_calls[] = {
@@ -602,11 +583,13 @@ static const int storm_errors[] = {
 	EALREADY,
 };
 
-/* Make a socket, or a pair. Calls that block do so for a moment only. */
+/* Make a socket, or a pair, now and then of another type. Calls that block do
+ * so for a moment only.
+ */
 static int storm_sockets(unsigned int *state, int fd[2], bool pair)
 {
 	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM };
-	int type = storm.type ?: types[rand_r(state) % 3];
+	int type = rand_r(state) % 4 ? my_type : types[rand_r(state) % 3];
 	struct timeval tv = { .tv_usec = 2000 };
 	int small = 1, i;
 
@@ -626,7 +609,7 @@ static int storm_sockets(unsigned int *state, int fd[2], bool pair)
 
 static int storm_slot(unsigned int *state)
 {
-	return storm.slot[rand_r(state) % SLOTS];
+	return slots[rand_r(state) % SLOTS];
 }
 
 static int storm_call(unsigned int *state, struct call *call)
@@ -661,7 +644,7 @@ static void *storm_run(void *arg)
 	struct call call = {};
 	int ret, i;
 
-	while (now_ms() < storm.end && __test_passed(_metadata)) {
+	while (now_ms() < storm_end && __test_passed(_metadata)) {
 		ret = storm_call(&state, &call);
 		for (i = 0; ret < 0 && i < ARRAY_SIZE(storm_errors); i++)
 			if (ret == -storm_errors[i])
@@ -672,35 +655,24 @@ static void *storm_run(void *arg)
 	return NULL;
 }
 
-static void run_storm(struct __test_metadata *_metadata, int type)
+TEST_F(type, storm)
 {
 	pthread_t thread[THREADS];
 	unsigned int state = seed;
 	int i;
 
 	signal(SIGPIPE, SIG_IGN);
-	storm.type = type;
 	for (i = 0; i < SLOTS; i++)
-		ASSERT_EQ(0, storm_sockets(&state, &storm.slot[i], false));
-	storm.end = now_ms() + 3 * race_ms;
+		ASSERT_EQ(0, storm_sockets(&state, &slots[i], false));
+	storm_end = now_ms() + 4 * race_ms;
 	for (i = 0; i < THREADS; i++)
 		ASSERT_EQ(0, pthread_create(&thread[i], NULL, storm_run,
 					    _metadata));
 	for (i = 0; i < THREADS; i++)
 		ASSERT_EQ(0, pthread_join(thread[i], NULL));
 	for (i = 0; i < SLOTS; i++)
-		EXPECT_EQ(0, close(storm.slot[i]));
+		EXPECT_EQ(0, close(slots[i]));
 	EXPECT_EQ(0, sockets_settle_at(0));
-}
-
-TEST_F(type, storm)
-{
-	run_storm(_metadata, variant->type);
-}
-
-TEST(storm_of_all_types)
-{
-	run_storm(_metadata, 0);
 }
 
 /*
@@ -790,7 +762,6 @@ TEST_F(type, numbers_in_order)
 int main(int argc, char **argv)
 {
 	long seconds = atol(getenv("MYPROTO_STRESS_SECONDS") ?: "0");
-	const char *value = getenv("MYPROTO_SEED");
 	struct __fixture_metadata *fixture;
 	struct __test_metadata *test;
 
@@ -802,7 +773,7 @@ int main(int argc, char **argv)
 	for (fixture = __fixture_list; fixture; fixture = fixture->next)
 		for (test = fixture->tests; test; test = test->next)
 			test->timeout += seconds;
-	seed = value ? strtoul(value, NULL, 0) : (unsigned int)now_ms();
+	seed = strtoul(getenv("MYPROTO_SEED") ?: "0", NULL, 0) ?: now_ms();
 	ksft_print_msg("MYPROTO_SEED=%u\n", seed);
 
 	return test_harness_run(argc, argv);

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Descriptors that are passed over AF_MYPROTO: which are, to whom, what becomes
- * of those that nobody receives, and that none is ever left open. The write end
- * of a pipe tells: when the last descriptor of it is closed, the read end says
- * POLLHUP.
+ * of those that nobody receives, and that none is ever left open. Most are the
+ * write end of a pipe: the read end has POLLHUP once the last one is closed.
  */
-#include <pthread.h>
 #include <sys/resource.h>
 
 #include <linux/io_uring.h>
@@ -17,20 +15,11 @@
 #define MAX_FD		253	/* SCM_MAX_FD of the kernel */
 #define OTHER_ID	12345	/* a user that is nobody's but the tests' */
 
-#ifndef SO_PASSRIGHTS
-#define SO_PASSRIGHTS	83
-#endif
-
 static ssize_t send_fds(struct link *link, const char *text, const int *fds,
 			int n)
 {
 	return send_cmsg(link, text, SOL_SOCKET, SCM_RIGHTS, fds,
 			 n * sizeof(*fds));
-}
-
-static bool is_open(int end)
-{
-	return !poll_for(end, POLLIN, 0);
 }
 
 static void expect_closed(struct __test_metadata *_metadata, int end)
@@ -71,18 +60,15 @@ static void expect_fds(struct __test_metadata *_metadata, struct link *link,
 {
 	struct got got;
 
-	EXPECT_EQ(strlen(text), recv_got(link->fd[1], &got,
-					 sizeof(got.control), flags));
-	EXPECT_STREQ(text, got.data);
+	expect_cmsg(_metadata, link->fd[1], text, flags, &got, 0, 0);
 	EXPECT_EQ(n, close_fds(&got));
-	EXPECT_EQ(0, got.msg.msg_flags & MSG_CTRUNC);
 }
 
 /* Receive @text with the write end of a pipe, which was open there alone */
 static void expect_pipe(struct __test_metadata *_metadata, struct link *link,
 			const char *text, int flags, int end)
 {
-	EXPECT_TRUE(is_open(end));
+	EXPECT_EQ(0, poll_for(end, POLLIN, 0));
 	expect_fds(_metadata, link, text, 1, flags);
 	expect_closed(_metadata, end);
 }
@@ -95,21 +81,42 @@ static long queued_fds(int fd)
 TEST_F(any, receiver_opts_in)
 {
 	struct link *link = &self->link;
-	int end;
+	int to = link->fd[1], end[2], i;
+	pid_t pid;
 
-	EXPECT_EQ(0, get_int_opt(_metadata, link->fd[1], SO_PASSRIGHTS));
+	EXPECT_EQ(0, get_int_opt(_metadata, to, SO_PASSRIGHTS));
 	/* The sender's own option has no part in it. */
 	set_int_opt(_metadata, link->fd[0], SO_PASSRIGHTS, 1);
 	send_pipe(_metadata, link, "abc", EPERM);
-	EXPECT_EQ(EAGAIN, try_recv(link->fd[1]));
+	EXPECT_EQ(EAGAIN, try_recv(to));
 
-	set_int_opt(_metadata, link->fd[1], SO_PASSRIGHTS, 1);
-	end = send_pipe(_metadata, link, "abc", 0);
-	set_int_opt(_metadata, link->fd[1], SO_PASSRIGHTS, 0);
+	set_int_opt(_metadata, to, SO_PASSRIGHTS, 1);
+	end[0] = send_pipe(_metadata, link, "abc", 0);
+	set_int_opt(_metadata, to, SO_PASSRIGHTS, 0);
 	/* What has come stays. Nobody waits for room in vain. */
 	link_fill(_metadata, link, 0, 4096);
 	send_pipe(_metadata, link, "def", EPERM);
-	expect_pipe(_metadata, link, "abc", 0, end);
+	expect_pipe(_metadata, link, "abc", 0, end[0]);
+
+	/* It counts what the receiver wants when there is room. */
+	for (i = 0; i < 2; i++) {
+		set_int_opt(_metadata, to, SO_PASSRIGHTS, 1);
+		link_fill(_metadata, link, 0, 4096);
+		send_pipe(_metadata, link, "abc", EAGAIN);
+		ASSERT_EQ(0, pipe(end));
+		pid = sleeping_child(err_of(send_cmsg_flags(link, "abc",
+			SOL_SOCKET, SCM_RIGHTS, &end[1], sizeof(int), 0)));
+		close(end[1]);
+		EXPECT_EQ(0, queued_fds(to));
+		set_int_opt(_metadata, to, SO_PASSRIGHTS, i);
+		set_int_opt(_metadata, to, SO_RCVBUFFORCE,
+			    2 * get_int_opt(_metadata, to, SO_RCVBUF));
+		EXPECT_EQ(i ? 0 : EPERM, my_wait(pid));
+		EXPECT_EQ(i, queued_fds(to));
+		EXPECT_EQ(i ? 0 : POLLHUP, poll_for(end[0], POLLIN, 0));
+		link_drain(_metadata, link, 1);
+		expect_closed(_metadata, end[0]);
+	}
 }
 
 /* Peeking duplicates them. fdinfo counts those that are queued, and the
@@ -146,7 +153,7 @@ TEST_F(any, peeked_and_counted)
 	}
 	EXPECT_EQ(3, queued_fds(to));
 	for (i = 0; i < 3; i++) {
-		EXPECT_TRUE(is_open(end));
+		EXPECT_EQ(0, poll_for(end, POLLIN, 0));
 		EXPECT_EQ(1, close_fds(&got[i]));
 	}
 	expect_closed(_metadata, end);
@@ -176,13 +183,11 @@ TEST_F(any, which)
 		int fd, err;
 	} files[] = {
 		{ unix_fd, EINVAL },
-		{ link->fd[0], EINVAL },
 		{ type_socket(_metadata, variant->type), EINVAL },
 		/* A kernel may have no io_uring. */
 		{ uring, uring < 0 ? EBADF : EINVAL },
 		{ socket(AF_INET, SOCK_STREAM, 0), 0 },
 		{ open(path, O_PATH), 0 },
-		{ end[0], 0 },
 	};
 
 	set_int_opt(_metadata, link->fd[1], SO_PASSRIGHTS, 1);
@@ -202,10 +207,9 @@ TEST_F(any, which)
 /* How many sends of one descriptor go before there are too many in flight */
 static int flood(struct link *link)
 {
-	const int fd = STDERR_FILENO;
 	int count = 0;
 
-	while (send_fds(link, "x", &fd, 1) == 1)
+	while (send_fds(link, "x", (int []) { 0 }, 1) == 1)
 		count++;
 	return errno == ETOOMANYREFS ? count : -1;
 }
@@ -215,7 +219,6 @@ TEST_F(any, too_many_in_flight)
 {
 	struct link *link = &self->link, other = { .type = SOCK_DGRAM };
 	struct rlimit limit = { 20, 20 };
-	const int fd = STDERR_FILENO;
 	struct got got;
 	int i;
 
@@ -224,7 +227,7 @@ TEST_F(any, too_many_in_flight)
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
 	ASSERT_EQ(0, setresuid(OTHER_ID, OTHER_ID, OTHER_ID));
 	for (i = 0; i < 5; i++)
-		EXPECT_EQ(1, send_fds(&other, "x", &fd, 1));
+		EXPECT_EQ(1, send_fds(&other, "x", (int []) { 0 }, 1));
 	/* As with AF_UNIX, one more than the limit */
 	EXPECT_EQ(21 - 5, flood(link));
 	/* One goes, and one has its place. */
@@ -288,49 +291,18 @@ TEST_F(any, not_received_is_closed)
 	send_pipe(_metadata, link, "abc", EPIPE);
 	link_close(link, 0);
 	for (i = 1; i < 3; i++)
-		EXPECT_TRUE(is_open(end[i]));
+		EXPECT_EQ(0, poll_for(end[i], POLLIN, 0));
 	link_close(link, 1);
 	for (i = 1; i < 3; i++)
 		expect_closed(_metadata, end[i]);
 }
 
-/* It counts what the receiver wants when there is room. */
-TEST_F(any, waits_for_room)
-{
-	struct link *link = &self->link;
-	int to = link->fd[1], end[2], i;
-	pid_t pid;
-
-	for (i = 0; i < 2; i++) {
-		set_int_opt(_metadata, to, SO_PASSRIGHTS, 1);
-		link_fill(_metadata, link, 0, 4096);
-		send_pipe(_metadata, link, "abc", EAGAIN);
-		ASSERT_EQ(0, pipe(end));
-		pid = sleeping_child(err_of(send_cmsg_flags(link, "abc",
-							    SOL_SOCKET,
-							    SCM_RIGHTS,
-							    &end[1],
-							    sizeof(int), 0)));
-		close(end[1]);
-		EXPECT_EQ(0, queued_fds(to));
-		set_int_opt(_metadata, to, SO_PASSRIGHTS, i);
-		set_int_opt(_metadata, to, SO_RCVBUFFORCE,
-			    2 * get_int_opt(_metadata, to, SO_RCVBUF));
-		EXPECT_EQ(i ? 0 : EPERM, my_wait(pid));
-		EXPECT_EQ(i, queued_fds(to));
-		EXPECT_EQ(i, is_open(end[0]));
-		link_drain(_metadata, link, 1);
-		expect_closed(_metadata, end[0]);
-	}
-}
-
 TEST_F(type, not_accepted)
 {
 	struct link link = { .type = variant->type };
-	int listener, end[2], i;
 	__u32 channel;
+	int listener = my_listener(_metadata, 5, &channel), end[2], i;
 
-	listener = type_listener(_metadata, variant->type, &channel);
 	link.fd[0] = my_client(_metadata, channel);
 	send_pipe(_metadata, &link, "abc", EPERM);
 	my_accept(_metadata, listener);
@@ -344,23 +316,60 @@ TEST_F(type, not_accepted)
 	link.fd[1] = my_accept(_metadata, listener);
 	EXPECT_EQ(1, queued_fds(listener));
 	expect_pipe(_metadata, &link, "abc", 0, end[0]);
-	EXPECT_TRUE(is_open(end[1]));
+	EXPECT_EQ(0, poll_for(end[1], POLLIN, 0));
 	close(listener);
 	expect_closed(_metadata, end[1]);
 }
 
-/* Each read has the descriptors of its first byte, and bytes of that send. */
-TEST(stream_reads_are_cut)
+TEST(stream)
 {
-	int end[2], round, flags;
+	ssize_t sent, n, total = 0;
+	int end[2], fd[2], i, flags;
+	static char buf[1 << 20];
 	struct link link;
+	struct got got;
 
+	ASSERT_EQ(0, pipe(fd));
 	link_make(_metadata, &link, SOCK_STREAM, BY_PAIR);
 	set_int_opt(_metadata, link.fd[1], SO_PASSRIGHTS, 1);
-	for (round = 0; round < 3; round++) {
-		flags = round == 1 ? MSG_WAITALL : 0;
+	end[0] = send_pipe(_metadata, &link, "abc", 0);
+	set_int_opt(_metadata, link.fd[1], SO_PEEK_OFF, 1);
+	expect_fds(_metadata, &link, "bc", 0, MSG_PEEK);
+	EXPECT_EQ(0, recv(link.fd[1], buf, 0, MSG_DONTWAIT));
+	expect_pipe(_metadata, &link, "abc", 0, end[0]);
+	set_int_opt(_metadata, link.fd[1], SO_PEEK_OFF, -1);
+
+	/* One byte more than what is received at once */
+	memset(buf, 'x', sizeof(got.data));
+	end[0] = send_pipe(_metadata, &link, buf, 0);
+	link_expect_send(_metadata, &link, 0, "abc");
+	buf[sizeof(got.data) - 1] = 0;
+	expect_pipe(_metadata, &link, buf, 0, end[0]);
+	expect_fds(_metadata, &link, "xabc", 0, 0);
+
+	/* A write that goes in pieces has them once. */
+	memset(buf, 'x', sizeof(buf) - 1);
+	sent = send_fds(&link, buf, &fd[0], 1);
+	EXPECT_LT(1 << 16, sent);
+	while ((n = recv_got(link.fd[1], &got, 256, 0)) > 0) {
+		EXPECT_EQ(!total, close_fds(&got));
+		total += n;
+	}
+	EXPECT_EQ(sent, total);
+
+	/* splice() takes the bytes only. */
+	end[0] = send_pipe(_metadata, &link, "abc", 0);
+	EXPECT_EQ(3, splice(link.fd[1], NULL, fd[1], NULL, 64, 0));
+	expect_closed(_metadata, end[0]);
+	EXPECT_EQ(0, queued_fds(link.fd[1]));
+
+	/* Each read has the descriptors of its first byte, and bytes of that
+	 * send.
+	 */
+	for (i = 0; i < 3; i++) {
+		flags = i == 1 ? MSG_WAITALL : 0;
 		/* Also where the bytes are in an skb, not in the socket */
-		if (round == 2)
+		if (i == 2)
 			set_int_opt(_metadata, link.fd[1], SO_TIMESTAMP, 1);
 		link_expect_send(_metadata, &link, 0, "ab");
 		end[0] = send_pipe(_metadata, &link, "cd", 0);
@@ -375,76 +384,25 @@ TEST(stream_reads_are_cut)
 	}
 }
 
-TEST(stream_first_byte)
-{
-	ssize_t sent, n, total = 0;
-	static char buf[1 << 20];
-	struct link link;
-	struct got got;
-	int end, fd[2];
-
-	ASSERT_EQ(0, pipe(fd));
-	link_make(_metadata, &link, SOCK_STREAM, BY_PAIR);
-	set_int_opt(_metadata, link.fd[1], SO_PASSRIGHTS, 1);
-	end = send_pipe(_metadata, &link, "abc", 0);
-	set_int_opt(_metadata, link.fd[1], SO_PEEK_OFF, 1);
-	expect_fds(_metadata, &link, "bc", 0, MSG_PEEK);
-	EXPECT_EQ(0, recv(link.fd[1], buf, 0, MSG_DONTWAIT));
-	expect_pipe(_metadata, &link, "abc", 0, end);
-
-	/* One byte more than what is received at once */
-	memset(buf, 'x', sizeof(got.data));
-	end = send_pipe(_metadata, &link, buf, 0);
-	link_expect_send(_metadata, &link, 0, "abc");
-	buf[sizeof(got.data) - 1] = 0;
-	expect_pipe(_metadata, &link, buf, 0, end);
-	expect_fds(_metadata, &link, "xabc", 0, 0);
-
-	/* A write that goes in pieces has them once. */
-	memset(buf, 'x', sizeof(buf) - 1);
-	sent = send_fds(&link, buf, &fd[0], 1);
-	EXPECT_LT(1 << 16, sent);
-	while ((n = recv_got(link.fd[1], &got, 256, 0)) > 0) {
-		EXPECT_EQ(!total, close_fds(&got));
-		total += n;
-	}
-	EXPECT_EQ(sent, total);
-
-	/* splice() takes the bytes only. */
-	end = send_pipe(_metadata, &link, "abc", 0);
-	EXPECT_EQ(3, splice(link.fd[1], NULL, fd[1], NULL, 64, 0));
-	expect_closed(_metadata, end);
-	EXPECT_EQ(0, queued_fds(link.fd[1]));
-}
-
-static bool peeker_stop;
-
-static void *peeker(void *arg)
-{
-	struct got got;
-
-	while (!__atomic_load_n(&peeker_stop, __ATOMIC_RELAXED))
-		if (recv_got(*(int *)arg, &got, 256, MSG_PEEK) >= 0)
-			close_fds(&got);
-	return NULL;
-}
-
 /* Each message is read once with its descriptor, whoever looks at it. */
 TEST_F(any, peeked_while_it_is_read)
 {
 	struct link *link = &self->link;
-	pthread_t thread;
 	int end[2], i;
+	struct got got;
+	pid_t pid;
 
 	set_int_opt(_metadata, link->fd[1], SO_PASSRIGHTS, 1);
+	pid = my_fork(_metadata);
+	while (!pid)
+		if (recv_got(link->fd[1], &got, 256, MSG_PEEK) >= 0)
+			close_fds(&got);
 	ASSERT_EQ(0, pipe(end));
-	ASSERT_EQ(0, pthread_create(&thread, NULL, peeker, &link->fd[1]));
 	for (i = 0; i < 2500; i++) {
 		ASSERT_EQ(3, send_fds(link, "abc", &end[1], 1));
 		expect_fds(_metadata, link, "abc", 1, 0);
 	}
-	__atomic_store_n(&peeker_stop, true, __ATOMIC_RELAXED);
-	pthread_join(thread, NULL);
+	my_kill(pid);
 	EXPECT_EQ(0, queued_fds(link->fd[1]));
 	close(end[1]);
 	expect_closed(_metadata, end[0]);

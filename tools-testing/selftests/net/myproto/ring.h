@@ -94,18 +94,12 @@ static inline void submit(struct __test_metadata *_metadata, struct ring *ring,
 	ASSERT_EQ(1, ring_enter(ring, 1));
 }
 
-static inline void wait_cqe(struct __test_metadata *_metadata,
-			    struct ring *ring, struct io_uring_cqe *cqe)
-{
-	ASSERT_TRUE(ring_next(ring, cqe));
-}
-
 static inline int wait_result(struct __test_metadata *_metadata,
 			      struct ring *ring)
 {
 	struct io_uring_cqe cqe;
 
-	wait_cqe(_metadata, ring, &cqe);
+	ASSERT_TRUE(ring_next(ring, &cqe));
 	return cqe.res;
 }
 
@@ -126,55 +120,6 @@ static inline struct io_uring_sqe make_sqe(int op, int fd, const void *addr,
 		.addr = (uintptr_t)addr,
 		.len = len,
 	};
-}
-
-/* Buffers that the kernel takes from a group as it needs them */
-
-struct bufs {
-	struct io_uring_buf_ring *ring;
-	char *mem;
-	unsigned int count, len;
-};
-
-/* Give buffer @i (back) to the kernel. */
-static inline void bufs_put(struct bufs *bufs, unsigned int i)
-{
-	__u16 tail = bufs->ring->tail;
-	struct io_uring_buf *buf = &bufs->ring->bufs[tail % bufs->count];
-
-	/* The tail is where the first one has its unused field. */
-	buf->addr = (uintptr_t)(bufs->mem + i * bufs->len);
-	buf->len = bufs->len;
-	buf->bid = i;
-	__atomic_store_n(&bufs->ring->tail, tail + 1, __ATOMIC_RELEASE);
-}
-
-/* Make @group of @count buffers, a power of two, of @len bytes each. */
-static inline void bufs_init(struct __test_metadata *_metadata,
-			     struct ring *ring, struct bufs *bufs, int group,
-			     unsigned int count, unsigned int len)
-{
-	struct io_uring_buf_reg reg = { .ring_entries = count, .bgid = group };
-	size_t size = count * sizeof(struct io_uring_buf);
-	unsigned int i;
-	void *mem;
-
-	mem = mmap(NULL, size + count * len, PROT_READ | PROT_WRITE,
-		   MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
-	ASSERT_NE(MAP_FAILED, mem);
-	*bufs = (struct bufs) { mem, mem + size, count, len };
-	reg.ring_addr = (uintptr_t)mem;
-	ASSERT_EQ(0, syscall(__NR_io_uring_register, ring->fd,
-			     IORING_REGISTER_PBUF_RING, &reg, 1))
-		TH_LOG("%s", strerror(errno));
-	for (i = 0; i < count; i++)
-		bufs_put(bufs, i);
-}
-
-/* The buffer that a completion tells of */
-static inline unsigned int bufs_id(const struct io_uring_cqe *cqe)
-{
-	return cqe->flags >> IORING_CQE_BUFFER_SHIFT;
 }
 
 /* A request was handed over: it waits, and none has completed. The kernel lists

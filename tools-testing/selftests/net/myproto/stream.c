@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * AF_MYPROTO stream data: what send() and recv() do and refuse, how much recv()
- * returns and what it leaves, and that large transfers and mixtures of small
- * data arrive intact.
+/* AF_MYPROTO stream data: what send() and recv() do and refuse, how much recv()
+ * returns and leaves, and that large transfers and small data arrive intact.
  */
 #include <linux/sockios.h>
 
@@ -14,22 +12,20 @@
 
 FIXTURE_VARIANT_ADD(pair, connection) { .type = SOCK_STREAM };
 
-/* The end of @len bytes of memory, where it faults */
-static char *fault_after(struct __test_metadata *_metadata, size_t len)
+/* The end of two pages of memory, where it faults */
+static char *fault_after(struct __test_metadata *_metadata)
 {
-	size_t mapped = (len + PAGE_LEN - 1) / PAGE_LEN * PAGE_LEN;
-	char *p = mmap(NULL, mapped + PAGE_LEN, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p = mmap(NULL, 3 * PAGE_LEN, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) + 2 * PAGE_LEN;
 
-	ASSERT_NE(MAP_FAILED, p);
-	ASSERT_EQ(0, mprotect(p + mapped, PAGE_LEN, PROT_NONE));
-	return p + mapped;
+	ASSERT_EQ(0, mprotect(p, PAGE_LEN, PROT_NONE));
+	return p;
 }
 
 /* What is refused or has no bytes delivers nothing, and takes nothing. */
 TEST_F(pair, refused_or_empty)
 {
-	char *bad = fault_after(_metadata, 1), c;
+	char *bad = fault_after(_metadata), c;
 	int out = self->fd[0], in = self->fd[1];
 
 	EXPECT_EQ(EISCONN, err_of(my_sendto(out, 5000, "x", 1, 0)));
@@ -37,11 +33,14 @@ TEST_F(pair, refused_or_empty)
 	EXPECT_EQ(EFAULT, err_of(send(out, bad, 100, 0)));
 	EXPECT_EQ(EFAULT, err_of(send(out, bad, PAGE_LEN, 0)));
 	EXPECT_EQ(0, send(out, NULL, 0, 0));
+	/* There is no queue of errors to wait for. */
+	EXPECT_EQ(EAGAIN, err_of(recv(in, &c, 1, MSG_ERRQUEUE)));
 	expect_nothing(_metadata, in);
 
 	expect_send(_metadata, out, "abc");
 	EXPECT_EQ(0, send(out, NULL, 0, 0));
 	EXPECT_EQ(EOPNOTSUPP, err_of(recv(in, &c, 1, MSG_OOB)));
+	EXPECT_EQ(EAGAIN, err_of(recv(in, &c, 1, MSG_ERRQUEUE)));
 	EXPECT_EQ(EFAULT, err_of(recv(in, bad, 100, 0)));
 	expect_recv(_metadata, in, "abc");
 	EXPECT_EQ(EAGAIN, try_recv(in));
@@ -55,16 +54,11 @@ TEST_F(pair, no_boundaries)
 	int out = self->fd[0], in = self->fd[1];
 	struct got got;
 
-	expect_send(_metadata, out, "abcd");
-	EXPECT_EQ(2, write(out, "ef", 2));
-	EXPECT_EQ(2, recv(in, got.data, 2, 0));
-	EXPECT_EQ(0, memcmp(got.data, "ab", 2));
-	expect_recv(_metadata, in, "cdef");
-
 	EXPECT_EQ(6, writev(out, vec_out, ARRAY_SIZE(vec_out)));
-	EXPECT_EQ(6, readv(in, vec_in, ARRAY_SIZE(vec_in)));
+	expect_send(_metadata, out, "ghi");
+	EXPECT_EQ(9, readv(in, vec_in, ARRAY_SIZE(vec_in)));
 	EXPECT_STREQ("abc", head);
-	EXPECT_STREQ("def", tail);
+	EXPECT_STREQ("defghi", tail);
 
 	/* The rest stays queued, hence no MSG_TRUNC. */
 	ASSERT_EQ(100, send(out, zeros, sizeof(zeros), 0));
@@ -83,7 +77,7 @@ TEST_F(pair, fault_after_some_bytes)
 	ssize_t n, queued;
 	char *page;
 
-	page = fault_after(_metadata, len) - len;
+	page = fault_after(_metadata) - len;
 	fill_pattern(page, len, 1);
 	n = send(out, page, 2 * len, 0);
 	ASSERT_LT(0, n);
@@ -111,22 +105,28 @@ TEST_F(pair, fault_after_some_bytes)
 	EXPECT_EQ(0U, mem_charged(_metadata, in));
 }
 
-/* A reader that sleeps on with "abc", until more comes or the end */
+/* Who sleeps on with "abc" until that is enough, or more comes, or the end */
 TEST_F(pair, waits_for_enough)
 {
 	static const struct {
 		int flags, lowat, len;
-		const char *more;
-		int result;
+		bool more;
 	} cases[] = {
-		{ MSG_WAITALL,			1,  6, "def",	6 },
-		{ MSG_WAITALL | MSG_PEEK,	1,  6, "def",	6 },
-		{ 0,				4, 10, "def",	6 },
-		{ MSG_WAITALL,			1,  6, NULL,	3 },
+		{ MSG_WAITALL,			1,  6, true },
+		{ MSG_WAITALL | MSG_PEEK,	1,  6, true },
+		{ 0,				4, 10, true },
+		{ MSG_WAITALL,			1,  6, false },
 	}, *c;
 	int out = self->fd[0], in = self->fd[1];
 	char buf[16];
 	pid_t pid;
+
+	set_int_opt(_metadata, in, SO_RCVLOWAT, 4);
+	expect_send(_metadata, out, "abc");
+	pid = sleeping_child(poll_for(in, POLLIN, WAIT_MS) != POLLIN);
+	set_int_opt(_metadata, in, SO_RCVLOWAT, 3);
+	EXPECT_EQ(0, my_wait(pid));
+	expect_recv(_metadata, in, "abc");
 
 	for (c = cases; c < cases + ARRAY_SIZE(cases); c++) {
 		set_int_opt(_metadata, in, SO_RCVLOWAT, c->lowat);
@@ -134,10 +134,10 @@ TEST_F(pair, waits_for_enough)
 		expect_send(_metadata, out, "abc");
 		EXPECT_TRUE(wait_asleep(pid));
 		if (c->more)
-			expect_send(_metadata, out, c->more);
+			expect_send(_metadata, out, "def");
 		else
 			shutdown(out, SHUT_WR);
-		EXPECT_EQ(c->result, my_wait(pid))
+		EXPECT_EQ(c->more ? 6 : 3, my_wait(pid))
 			TH_LOG("case %zd", c - cases);
 		if (c->flags & MSG_PEEK)
 			expect_recv(_metadata, in, "abcdef");
@@ -148,11 +148,10 @@ TEST_F(pair, waits_for_enough)
 TEST_F(pair, waits_for_more_than_fits)
 {
 	int out = self->fd[0], in = self->fd[1];
-	char *buf = calloc(1, BIG);
+	static char buf[BIG];
 	ssize_t total;
 	pid_t pid;
 
-	ASSERT_NE(NULL, buf);
 	set_timeout(_metadata, in, SO_RCVTIMEO, 30);
 	expect_send(_metadata, out, "abc");
 	EXPECT_EQ(3, recv(in, buf, 6, MSG_WAITALL));
@@ -164,18 +163,6 @@ TEST_F(pair, waits_for_more_than_fits)
 	/* What there is room for must do. */
 	total = my_fill(_metadata, out, 4096);
 	EXPECT_EQ(total, recv(in, buf, BIG, MSG_PEEK | MSG_WAITALL));
-}
-
-TEST_F(pair, lowat_poll)
-{
-	int in = self->fd[1];
-	pid_t pid;
-
-	set_int_opt(_metadata, in, SO_RCVLOWAT, 4);
-	expect_send(_metadata, self->fd[0], "abc");
-	pid = sleeping_child(poll_for(in, POLLIN, WAIT_MS) != POLLIN);
-	set_int_opt(_metadata, in, SO_RCVLOWAT, 3);
-	EXPECT_EQ(0, my_wait(pid));
 }
 
 /* recv() of no bytes waits for data like any other, and leaves it. */
@@ -191,23 +178,19 @@ static void expect_zero(struct __test_metadata *_metadata, int fd, int err)
 
 TEST_F(pair, recv_of_no_bytes)
 {
-	int out = self->fd[0], in = self->fd[1];
+	int out = self->fd[0], in = self->fd[1], end;
 	pid_t pid;
 	char c;
 
-	expect_zero(_metadata, in, EAGAIN);
-	pid = sleeping_child(recv(in, NULL, 0, 0));
-	expect_send(_metadata, out, "abc");
-	EXPECT_EQ(0, my_wait(pid));
-	expect_zero(_metadata, in, 0);
-	expect_recv(_metadata, in, "abc");
-
-	pid = sleeping_child(recv(in, NULL, 0, 0));
-	ASSERT_EQ(0, shutdown(out, SHUT_WR));
-	EXPECT_EQ(0, my_wait(pid));
-	expect_zero(_metadata, in, 0);
-	EXPECT_EQ(0, recv(in, &c, 1, MSG_PEEK));
-	expect_eof(_metadata, in);
+	for (end = 0; end < 2; end++) {
+		expect_zero(_metadata, in, EAGAIN);
+		pid = sleeping_child(recv(in, NULL, 0, 0));
+		EXPECT_EQ(0, end ? shutdown(out, SHUT_WR) : try_send(out));
+		EXPECT_EQ(0, my_wait(pid));
+		expect_zero(_metadata, in, 0);
+		EXPECT_EQ(!end, recv(in, &c, 1, MSG_PEEK));
+		expect_recv(_metadata, in, end ? "" : "x");
+	}
 }
 
 /* Several readers: what one leaves, or has only peeked at, the others get. */
@@ -262,19 +245,10 @@ TEST_F(pair, rcvbuf_grows_and_shrinks)
 	}
 }
 
-/* The stream repeats a pattern whose length is a prime, so that no lost,
- * doubled or misplaced piece looks right.
- */
-#define PATTERN_LEN	1048583
 #define SIZE_BITS	18	/* a call has up to this many bits of bytes */
 
-static unsigned char pattern[PATTERN_LEN + (1 << SIZE_BITS)];
-
-static void make_pattern(void)
-{
-	fill_pattern(pattern, PATTERN_LEN, 1);
-	memcpy(pattern + PATTERN_LEN, pattern, 1 << SIZE_BITS);
-}
+/* What is sent, from the first byte on */
+static char pattern[16 << 20];
 
 /* As many small sizes as large ones, below @limit */
 static size_t random_size(size_t limit)
@@ -289,23 +263,22 @@ static const struct transfer {
 	size_t total;
 	int rcvbuf;
 } transfers[] = {
-	{ 1 << SIZE_BITS, 1 << SIZE_BITS, 16 << 20, 0 },
+	{ 1 << SIZE_BITS, 1 << SIZE_BITS, sizeof(pattern), 0 },
 	{ 32, 1 << SIZE_BITS, 20000, 0 },
 	{ 1 << SIZE_BITS, 32, 20000, 0 },
 	{ 128, 512, 200000, 0 },
 	{ 1 << 14, 1 << 14, 200000, 1 },
 };
 
-static size_t transfer_total;
+static const struct transfer *row = transfers;
 
 static long call_write(struct worker *worker)
 {
-	size_t left = transfer_total - worker->total;
+	size_t left = row->total - worker->total;
 	ssize_t len = random_size(worker->len < left ? worker->len : left);
 
 	/* A blocking send() takes all. */
-	if (send(worker->fd, pattern + worker->total % PATTERN_LEN, len,
-		 MSG_NOSIGNAL) != len)
+	if (send(worker->fd, pattern + worker->total, len, MSG_NOSIGNAL) != len)
 		return -1;
 	worker->total += len;
 	return len < left ? len : shutdown(worker->fd, SHUT_WR);
@@ -317,7 +290,7 @@ static long call_read(struct worker *worker)
 	ssize_t n = recv(worker->fd, worker->buf, len, 0);
 
 	if (n < 0 || n > len ||
-	    memcmp(worker->buf, pattern + worker->total % PATTERN_LEN, n))
+	    memcmp(worker->buf, pattern + worker->total, n))
 		return -1;
 	worker->total += n;
 	return n;
@@ -326,31 +299,28 @@ static long call_read(struct worker *worker)
 /* Two threads for one direction, and two for the other one at the same time */
 TEST_F_TIMEOUT(pair, transfers, 120)
 {
-	const struct transfer *t;
 	struct worker worker[4];
 	int fd[2], i;
 
-	make_pattern();
-	for (t = transfers; t < transfers + ARRAY_SIZE(transfers); t++) {
+	fill_pattern(pattern, sizeof(pattern), 1);
+	for (; row < transfers + ARRAY_SIZE(transfers); row++) {
 		my_connection(_metadata, fd);
-		transfer_total = t->total;
-		for (i = 0; t->rcvbuf && i < 2; i++)
-			set_rcvbuf(_metadata, fd[i], t->rcvbuf);
+		for (i = 0; row->rcvbuf && i < 2; i++)
+			set_rcvbuf(_metadata, fd[i], row->rcvbuf);
 		for (i = 0; i < 4; i++)
 			workers_start(_metadata, &worker[i], 1,
 				      (struct worker) {
 				.call = i % 2 ? call_read : call_write,
 				.fd = fd[i / 2 ^ i % 2],
-				.len = i % 2 ? t->in_max : t->out_max,
+				.len = i % 2 ? row->in_max : row->out_max,
 				.loop = true,
 			});
 		for (i = 0; i < 4; i++) {
 			ASSERT_EQ(0, pthread_join(worker[i].thread, NULL));
 			EXPECT_EQ(0, worker[i].ret)
-				TH_LOG("case %zd, %zu bytes: %s", t - transfers,
-				       worker[i].total,
+				TH_LOG("case %zd: %s", row - transfers,
 				       strerror(worker[i].err));
-			EXPECT_EQ(t->total, worker[i].total);
+			EXPECT_EQ(row->total, worker[i].total);
 		}
 		for (i = 0; i < 2; i++)
 			EXPECT_EQ(0U, mem_charged(_metadata, fd[i]));
@@ -358,66 +328,49 @@ TEST_F_TIMEOUT(pair, transfers, 120)
 }
 
 /* Random small sends and reads of all kinds: it stays one stream. */
-
-struct small {
-	int fd[2], pipe[2];
-	size_t sent, received;
-};
-
-static void small_take(struct __test_metadata *_metadata, struct small *s,
-		       size_t len, bool splicing, int flags)
-{
-	size_t there = s->sent - s->received;
-	unsigned char buf[1024];
-	ssize_t n;
-
-	if (splicing) {
-		n = splice(s->fd[1], NULL, s->pipe[1], NULL, len,
-			   SPLICE_F_NONBLOCK);
-		if (n > 0)
-			n = read(s->pipe[0], buf, n);
-	} else {
-		n = recv(s->fd[1], buf, len, MSG_DONTWAIT | flags);
-	}
-	if (!there) {
-		ASSERT_EQ(EAGAIN, err_of(n));
-		return;
-	}
-	ASSERT_LT(0, n);
-	/* A pipe has no more than 16 places. */
-	if (!splicing)
-		ASSERT_EQ((ssize_t)(len < there ? len : there), n);
-	ASSERT_EQ(0, memcmp(buf, pattern + s->received, n));
-	if (!flags)
-		s->received += n;
-}
-
 TEST_F(pair, small_data_in_every_way)
 {
-	struct small s = { .fd = { self->fd[0], self->fd[1] } };
-	int way;
-	ssize_t len;
+	ssize_t sent = 0, received = 0, there, len, n;
+	int in = self->fd[1], ends[2], way;
+	bool peek, splicing;
+	char buf[512];
 
-	make_pattern();
-	ASSERT_EQ(0, pipe(s.pipe));
-	while (s.sent < PATTERN_LEN / 2) {
-		len = random_size(512);
-		way = random() % 8;
-		if (way < 3 && s.sent - s.received <= 5000) {
-			ASSERT_EQ(len, send(s.fd[0], pattern + s.sent, len,
-					    MSG_DONTWAIT));
-			s.sent += len;
-		} else if (way >= 3 && way < 6) {
-			small_take(_metadata, &s, len, !(random() % 8), 0);
-		} else if (way == 6) {
-			small_take(_metadata, &s, len, false, MSG_PEEK);
+	fill_pattern(pattern, sizeof(pattern), 1);
+	ASSERT_EQ(0, pipe(ends));
+	while (received < 500000) {
+		there = sent - received;
+		ASSERT_EQ(there, ioctl_len(in, SIOCINQ));
+		len = random_size(sizeof(buf));
+		way = random() % 20;
+		if (way < 8) {
+			n = there > 5000 ? 0 : len;
+			ASSERT_EQ(n, send(self->fd[0], pattern + sent, n,
+					  MSG_DONTWAIT));
+			sent += n;
+			continue;
 		}
-		ASSERT_EQ((int)(s.sent - s.received),
-			  ioctl_len(s.fd[1], SIOCINQ));
+		peek = way >= 16;
+		splicing = way == 8;
+		if (splicing)
+			n = splice(in, NULL, ends[1], NULL, len,
+				   SPLICE_F_NONBLOCK);
+		else
+			n = recv(in, buf, len,
+				 MSG_DONTWAIT | (peek ? MSG_PEEK : 0));
+		ASSERT_EQ(there ? 0 : EAGAIN, err_of(n));
+		if (!there)
+			continue;
+		/* A pipe has no more than 16 places. */
+		if (splicing)
+			len = read(ends[0], buf, n);
+		ASSERT_LT(0, n);
+		ASSERT_EQ(len < there ? len : there, n);
+		ASSERT_EQ(0, memcmp(buf, pattern + received, n));
+		if (!peek)
+			received += n;
 	}
-	while (s.received < s.sent)
-		small_take(_metadata, &s, 1000, false, 0);
-	expect_nothing(_metadata, s.fd[1]);
+	EXPECT_EQ(sent - received, my_drain(_metadata, in));
+	expect_nothing(_metadata, in);
 }
 
 TEST_HARNESS_MAIN

@@ -11,8 +11,7 @@
 #include "type.h"
 
 #define BUF_LEN		64
-#define BUF_COUNT	8
-#define BUF_GROUP	1
+#define BUF_COUNT	8	/* a power of two */
 
 static struct ring ring;
 static struct link pair;
@@ -64,7 +63,7 @@ static unsigned int expect_cqe(struct __test_metadata *_metadata, int res)
 {
 	struct io_uring_cqe cqe;
 
-	wait_cqe(_metadata, &ring, &cqe);
+	ASSERT_TRUE(ring_next(&ring, &cqe));
 	EXPECT_EQ(res, cqe.res);
 	return cqe.flags;
 }
@@ -133,7 +132,6 @@ TEST_F(uring, large_send_and_recv)
 	for (i = 0; i < 2; i++)
 		EXPECT_EQ(len, wait_result(_metadata, &ring));
 	EXPECT_EQ(0, memcmp(in, out, len));
-	free(out);
 }
 
 TEST_F(uring, commands)
@@ -165,11 +163,9 @@ TEST_F(uring, commands)
 static void expect_more(struct __test_metadata *_metadata,
 			const struct io_uring_sqe *sqe, int res, bool more)
 {
-	unsigned int flags;
-
 	submit(_metadata, &ring, sqe);
-	flags = expect_cqe(_metadata, res);
-	EXPECT_EQ(more, !!(flags & IORING_CQE_F_SOCK_NONEMPTY));
+	EXPECT_EQ(more ? IORING_CQE_F_SOCK_NONEMPTY : 0,
+		  expect_cqe(_metadata, res) & IORING_CQE_F_SOCK_NONEMPTY);
 }
 
 TEST_F(uring, recv_tells_of_more)
@@ -214,26 +210,42 @@ TEST_F(uring, recv_tells_of_more)
 	expect_more(_metadata, &recv_sqe, 0, false);
 }
 
-/* A recv that takes buffers from a group as it needs them */
-static void use_bufs(struct __test_metadata *_metadata, struct bufs *bufs,
-		     int how)
+/* Have the recv take buffers from a group as it needs them: the first one is
+ * returned, and the others follow it.
+ */
+static char *use_bufs(struct __test_metadata *_metadata, int how)
 {
-	bufs_init(_metadata, &ring, bufs, BUF_GROUP, BUF_COUNT, BUF_LEN);
+	struct io_uring_buf_reg reg = { .ring_entries = BUF_COUNT };
+	struct io_uring_buf_ring *bufs;
+	char *mem;
+	int i;
+
+	bufs = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+		    MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+	ASSERT_NE(MAP_FAILED, (void *)bufs);
+	mem = (char *)&bufs->bufs[BUF_COUNT];
+	for (i = 0; i < BUF_COUNT; i++) {
+		bufs->bufs[i].addr = (uintptr_t)(mem + i * BUF_LEN);
+		bufs->bufs[i].len = BUF_LEN;
+	}
+	bufs->tail = BUF_COUNT;
+	reg.ring_addr = (uintptr_t)bufs;
+	ASSERT_EQ(0, syscall(__NR_io_uring_register, ring.fd,
+			     IORING_REGISTER_PBUF_RING, &reg, 1));
 	recv_sqe.addr = 0;
 	recv_sqe.len = 0;
 	recv_sqe.ioprio = how;
 	recv_sqe.flags = IOSQE_BUFFER_SELECT;
-	recv_sqe.buf_group = BUF_GROUP;
+	return mem;
 }
 
 /* The buffers are taken in the order in which they were given. */
 static void multishot(struct __test_metadata *_metadata, int bundle)
 {
 	int flags, done, len = BUF_LEN, i;
-	char out[5 * BUF_LEN];
-	struct bufs bufs;
+	char out[5 * BUF_LEN], *mem;
 
-	use_bufs(_metadata, &bufs, IORING_RECV_MULTISHOT | bundle);
+	mem = use_bufs(_metadata, IORING_RECV_MULTISHOT | bundle);
 	fill_pattern(out, sizeof(out), 1);
 	/* Messages that just fill a buffer are to stay apart. */
 	for (i = 0; i < 5; i++)
@@ -248,7 +260,7 @@ static void multishot(struct __test_metadata *_metadata, int bundle)
 		EXPECT_EQ(done < sizeof(out),
 			  !!(flags & IORING_CQE_F_SOCK_NONEMPTY));
 	}
-	EXPECT_EQ(0, memcmp(out, bufs.mem, sizeof(out)));
+	EXPECT_EQ(0, memcmp(out, mem, sizeof(out)));
 	EXPECT_TRUE(still_waits(&ring));
 	/* A waiting bundle holds all buffers and ends when they are used up. */
 	if (bundle)
@@ -258,7 +270,7 @@ static void multishot(struct __test_metadata *_metadata, int bundle)
 		EXPECT_TRUE(still_waits(&ring));
 		link_expect_send(_metadata, &pair, 0, "abc");
 		EXPECT_TRUE(expect_cqe(_metadata, 3) & IORING_CQE_F_MORE);
-		EXPECT_STREQ("abc", bufs.mem + i * BUF_LEN);
+		EXPECT_STREQ("abc", mem + i * BUF_LEN);
 	}
 	ASSERT_EQ(0, shutdown(pair.fd[1], SHUT_RD));
 	EXPECT_FALSE(expect_cqe(_metadata, 0) & IORING_CQE_F_MORE);
@@ -279,10 +291,7 @@ TEST_F(uring, recv_multishot_bundle)
 /* Data and the end were there before it waited: one event tells of both. */
 TEST_F(uring, recv_multishot_tells_end)
 {
-	struct bufs bufs;
-
-	use_bufs(_metadata, &bufs,
-		 IORING_RECV_MULTISHOT | IORING_RECVSEND_POLL_FIRST);
+	use_bufs(_metadata, IORING_RECV_MULTISHOT | IORING_RECVSEND_POLL_FIRST);
 	link_expect_send(_metadata, &pair, 0, "a");
 	ASSERT_EQ(0, shutdown(pair.fd[1], SHUT_RD));
 	submit(_metadata, &ring, &recv_sqe);
@@ -308,7 +317,7 @@ TEST_F(type, accept_waits)
 			submit(_metadata, &ring, &sqe);
 		EXPECT_TRUE(still_waits(&ring));
 		client = my_client(_metadata, channel);
-		wait_cqe(_metadata, &ring, &cqe);
+		ASSERT_TRUE(ring_next(&ring, &cqe));
 		EXPECT_EQ(!!i, !!(cqe.flags & IORING_CQE_F_MORE));
 		expect_exchange(_metadata, client, cqe.res);
 		EXPECT_EQ(sizeof(addr), len);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Whom AF_MYPROTO wakes: a thread that waits for data is not woken by space,
+/* Whom AF_MYPROTO wakes: a thread that waits for data is not woken by space,
  * nor one that waits for space by data. A message wakes one thread that can
  * take it, space one that can use it, and what one of them leaves goes to the
  * next. An edge comes after each send that was not taken whole.
@@ -22,12 +21,6 @@
 #define TIMEOUT_MS	40
 
 FIXTURE_VARIANT_ADD(type, dgram) { SOCK_DGRAM };
-
-/* Wait until poll() no longer tells @event: all was read, or it is full. */
-static bool ends(int fd, int event)
-{
-	return wait_until(!(poll_now(fd) & event));
-}
 
 /* Read one message, or all that a stream takes at a time. */
 static ssize_t read_one(int fd)
@@ -99,8 +92,8 @@ TEST_F(type, beside_sleeper)
 	EXPECT_EQ(LEN, beside_sleeper(_metadata, call_send, EPOLLIN));
 }
 
-/* Space for all wakes all who sleep in send(), and who polls: one read wakes one
- * sender, which has to wake the other.
+/* Space for all wakes all who sleep in send(), and who polls: one read wakes
+ * one sender, which has to wake the other.
  */
 TEST_F(type, pollers_beside_senders)
 {
@@ -133,8 +126,7 @@ TEST_F(type, pollers_beside_senders)
 	}
 }
 
-/*
- * The reader takes one message and no more, or none since a signal comes: the
+/* The reader takes one message and no more, or none since a signal comes: the
  * pollers, who are behind it, hear of the others.
  */
 TEST_F(type, pollers_beside_reader)
@@ -179,7 +171,7 @@ TEST_F(type, one_reader_gets_it)
 	before = workers_switches(worker, READERS);
 	for (i = 0; i < FEW_ROUNDS; i++) {
 		expect_send(_metadata, fd[1], "abc");
-		ASSERT_TRUE(ends(fd[0], POLLIN));
+		ASSERT_TRUE(wait_until(!(poll_now(fd[0]) & POLLIN)));
 		ASSERT_TRUE(workers_settle(worker, READERS));
 	}
 	/* A stream wakes all its readers. */
@@ -209,7 +201,7 @@ TEST_F(type, signal_passes_message_on)
 		expect_send(_metadata, fd[1], "abc");
 		interrupt(worker, round % READERS, READERS - 1);
 		ASSERT_TRUE(workers_finish(worker, READERS - 1));
-		ASSERT_TRUE(ends(fd[0], POLLIN));
+		ASSERT_TRUE(wait_until(!(poll_now(fd[0]) & POLLIN)));
 		ASSERT_TRUE(workers_settle(last, 1));
 		if (!worker_idle(last))
 			expect_send(_metadata, fd[1], "abc");
@@ -223,7 +215,6 @@ FIXTURE(senders)
 {
 	struct worker worker[SENDERS];
 	size_t len;
-	__u32 channel;
 	int receiver;
 	int fd;		/* the socket of them all */
 };
@@ -249,10 +240,8 @@ FIXTURE_SETUP(senders)
 	my_connection(_metadata, fd);
 	self->fd = fd[0];
 	self->receiver = fd[1];
-	if (variant->own) {
-		self->channel = my_channel(_metadata, fd[1]);
+	if (variant->own)
 		ASSERT_EQ(0, my_dissolve(fd[1]));
-	}
 	set_rcvbuf(_metadata, self->receiver, RCVBUF);
 	if (variant->skb)
 		set_int_opt(_metadata, self->receiver, SO_RXQ_OVFL, 1);
@@ -267,18 +256,15 @@ FIXTURE_TEARDOWN(senders)
 }
 
 static void senders_start(struct __test_metadata *_metadata,
-			  struct _test_data_senders *self, bool loop)
+			  struct _test_data_senders *self, bool own, bool loop)
 {
+	__u32 channel = my_peer(_metadata, self->fd);
 	int i;
 
 	for (i = 0; i < SENDERS; i++)
 		workers_start(_metadata, &self->worker[i], 1, (struct worker) {
-			.call = call_send,
-			.len = self->len,
-			.fd = self->channel ? my_client(_metadata,
-							self->channel) :
-					      self->fd,
-			.loop = loop,
+			.call = call_send, .len = self->len, .loop = loop,
+			.fd = own ? my_client(_metadata, channel) : self->fd,
 		});
 }
 
@@ -288,21 +274,20 @@ TEST_F(senders, read_wakes_few)
 	int i;
 
 	my_fill(_metadata, self->fd, self->len);
-	senders_start(_metadata, self, true);
+	senders_start(_metadata, self, variant->own, true);
 	ASSERT_TRUE(workers_settle(self->worker, SENDERS));
 	before = workers_switches(self->worker, SENDERS);
 	for (i = 0; i < FEW_ROUNDS; i++) {
 		ASSERT_EQ((ssize_t)self->len, read_one(self->receiver));
 		/* Not all sleep. */
-		ASSERT_TRUE(ends(self->fd, POLLOUT));
+		ASSERT_TRUE(wait_until(!(poll_now(self->fd) & POLLOUT)));
 		ASSERT_TRUE(workers_settle(self->worker, SENDERS));
 	}
 	EXPECT_GE(3 * FEW_ROUNDS,
 		  workers_switches(self->worker, SENDERS) - before);
 }
 
-/*
- * All but the last leave just when there is space, by a signal or because their
+/* All but the last leave just when there is space, by a signal or because their
  * time is over: then there is none that the last one could use.
  */
 TEST_F(senders, space_is_passed_on)
@@ -310,7 +295,7 @@ TEST_F(senders, space_is_passed_on)
 	struct worker *worker = self->worker, *last = &worker[SENDERS - 1];
 	int i, round, first, timeout;
 
-	senders_start(_metadata, self, false);
+	senders_start(_metadata, self, variant->own, false);
 	for (round = 0; round < 2 * FEW_ROUNDS; round++) {
 		timeout = round % 2 ? TIMEOUT_MS : 0;
 		first = timeout ? SENDERS - 1 : round / 2 % SENDERS;
@@ -332,7 +317,7 @@ TEST_F(senders, space_is_passed_on)
 		ASSERT_LT(0, read_one(self->receiver));
 		interrupt(worker, first, SENDERS - 1);
 		ASSERT_TRUE(workers_finish(worker, SENDERS - 1));
-		ASSERT_TRUE(ends(self->fd, POLLOUT))
+		ASSERT_TRUE(wait_until(!(poll_now(self->fd) & POLLOUT)))
 			TH_LOG("round %d: the last one sleeps", round);
 		my_drain(_metadata, self->receiver);
 		ASSERT_TRUE(worker_finish(last));
@@ -341,8 +326,7 @@ TEST_F(senders, space_is_passed_on)
 	}
 }
 
-/*
- * The reader of a stream asks for more than there is room for: it gets what
+/* The reader of a stream asks for more than there is room for: it gets what
  * there is, or the sender sends more. They must not both sleep.
  */
 
@@ -408,8 +392,7 @@ TEST(wanting)
 	}
 }
 
-/*
- * A send that ends early for lack of memory: an edge says when to go on, since
+/* A send that ends early for lack of memory: an edge says when to go on, since
  * it may have been the last chance to ask for one.
  */
 

@@ -6,7 +6,6 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/epoll.h>
-#include <sys/syscall.h>
 
 #include "util.h"
 
@@ -151,18 +150,12 @@ static inline void worker_sleep(struct __test_metadata *_metadata,
 		TH_LOG("returned %ld: %s", worker->ret, strerror(worker->err));
 }
 
-/* The same for several, the last one after the others */
+/* The same for several, one after the other */
 static inline void workers_sleep(struct __test_metadata *_metadata,
 				 struct worker *worker, int n)
 {
-	int i;
-
-	for (i = 0; i < n - 1; i++)
-		worker_tell(&worker[i]);
-	ASSERT_TRUE(workers_settle(worker, n - 1));
-	for (i = 0; i < n - 1; i++)
-		ASSERT_FALSE(worker_idle(&worker[i]));
-	worker_sleep(_metadata, &worker[n - 1]);
+	for (; n--; worker++)
+		worker_sleep(_metadata, worker);
 }
 
 static inline long call_send(struct worker *worker)
@@ -176,15 +169,6 @@ static inline long call_recv(struct worker *worker)
 	return recv(worker->fd, worker->buf, worker->len, worker->flags);
 }
 
-/* The events it got */
-static inline long call_epoll(struct worker *worker)
-{
-	struct epoll_event event;
-	int n = epoll_wait(worker->epoll, &event, 1, -1);
-
-	return n < 0 ? n : event.events;
-}
-
 static inline int make_epoll(struct __test_metadata *_metadata, int fd,
 			     __u32 events)
 {
@@ -196,13 +180,18 @@ static inline int make_epoll(struct __test_metadata *_metadata, int fd,
 	return epoll;
 }
 
-/* The events within @ms, 0 for none */
+/* The events within @ms, 0 for none; -1 waits without a limit */
 static inline int next_event(int epoll, int ms)
 {
 	struct epoll_event event;
 	int n = epoll_wait(epoll, &event, 1, ms);
 
-	return n < 0 ? -1 : n ? (int)event.events : 0;
+	return n > 0 ? (int)event.events : n;
+}
+
+static inline long call_epoll(struct worker *worker)
+{
+	return next_event(worker->epoll, -1);
 }
 
 /* In a loop: sleep until @events come, by poll() if there is no epoll */
@@ -219,8 +208,7 @@ static inline void on_signal(int sig)
 {
 }
 
-/*
- * Send SIGUSR1 to the workers @from to @n - 1. An event between two such calls
+/* Send SIGUSR1 to the workers @from to @n - 1. An event between two such calls
  * comes while some threads are leaving because of the signal.
  */
 static inline void interrupt(struct worker *worker, int from, int n)
