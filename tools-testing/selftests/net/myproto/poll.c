@@ -202,7 +202,7 @@ static void flow_watch(struct __test_metadata *_metadata)
 
 	for (i = 0; i < flow.n; i++)
 		flow.epoll[i] = make_epoll(_metadata, flow.sender[i],
-					    EPOLLOUT | EPOLLET);
+					   EPOLLOUT | EPOLLET);
 }
 
 /* One event for each sender, and not before its send() works. poll() before

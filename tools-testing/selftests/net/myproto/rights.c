@@ -22,6 +22,12 @@ static ssize_t send_fds(struct link *link, const char *text, const int *fds,
 			 n * sizeof(*fds));
 }
 
+static ssize_t send_and_wait(struct link *link, int fd)
+{
+	return send_cmsg_flags(link, "abc", SOL_SOCKET, SCM_RIGHTS, &fd,
+			       sizeof(fd), 0);
+}
+
 static void expect_closed(struct __test_metadata *_metadata, int end)
 {
 	EXPECT_EQ(POLLHUP, poll_for(end, POLLIN, WAIT_MS));
@@ -104,8 +110,7 @@ TEST_F(any, receiver_opts_in)
 		link_fill(_metadata, link, 0, 4096);
 		send_pipe(_metadata, link, "abc", EAGAIN);
 		ASSERT_EQ(0, pipe(end));
-		pid = sleeping_child(err_of(send_cmsg_flags(link, "abc",
-			SOL_SOCKET, SCM_RIGHTS, &end[1], sizeof(int), 0)));
+		pid = sleeping_child(err_of(send_and_wait(link, end[1])));
 		close(end[1]);
 		EXPECT_EQ(0, queued_fds(to));
 		set_int_opt(_metadata, to, SO_PASSRIGHTS, i);
