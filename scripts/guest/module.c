@@ -4,7 +4,8 @@
  *			standard input ends
  * module repeatedly	open and close sockets until then, whether the family is
  *			there or not
- * module load FILE TRACE	load the module, with each of its allocations failing
+ * module load FILE TRACE
+ *			load the module, with each of its allocations failing
  *
  * Exits with 2 if there is no such family, with 1 if something else fails.
  */
@@ -19,7 +20,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <linux/module.h>
 #include <linux/socket.h>
 
 #define MANY	100000
@@ -39,19 +39,16 @@ static void fault_arm(int n)
  */
 static int load(int n, int *left)
 {
-	const char *suffix = strrchr(path, '.');
-	int flags, fd, err = 0;
 	char text[16] = "";
+	int fd, err = 0;
 
-	flags = suffix && !strcmp(suffix, ".ko") ? 0 :
-		MODULE_INIT_COMPRESSED_FILE;
 	close(open(trace, O_WRONLY | O_TRUNC));
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno;
 
 	fault_arm(n);
-	if (syscall(SYS_finit_module, fd, "", flags))
+	if (syscall(SYS_finit_module, fd, "", 0))
 		err = errno;
 	if (pread(nth, text, sizeof(text) - 1, 0) < 0)
 		abort();
@@ -118,7 +115,7 @@ static int load_failing(void)
 
 	nth = open("/proc/thread-self/fail-nth", O_RDWR);
 	if (nth < 0)
-		return 2;
+		return 1;
 
 	/* How many there are: none of them fails at first. */
 	for (n = MANY; n > 0; n--) {
