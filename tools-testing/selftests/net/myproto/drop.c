@@ -31,7 +31,7 @@ static void expect_drops(struct __test_metadata *_metadata, const char *reason,
 		count--;
 	}
 	fclose(f);
-	ASSERT_EQ(0, tracefs_write("trace", ""));
+	ASSERT_EQ(0, write_file(".", "trace", ""));
 	EXPECT_EQ(0, count);
 	EXPECT_EQ(0U, bytes);
 }
@@ -164,8 +164,8 @@ int main(int argc, char **argv)
 	tracefs_begin();
 	snprintf(filter, sizeof(filter), "netns_cookie == %llu",
 		 cookie_opt(fd, SO_NETNS_COOKIE));
-	if (tracefs_write("events/myproto/myproto_drop/filter", filter) ||
-	    tracefs_write("events/myproto/myproto_drop/enable", "1"))
+	if (write_file(".", "events/myproto/myproto_drop/filter", filter) ||
+	    write_file(".", "events/myproto/myproto_drop/enable", "1"))
 		ksft_exit_fail_msg("myproto_drop cannot be traced\n");
 	return test_harness_run(argc, argv);
 }

@@ -369,8 +369,7 @@ TEST(small_data_against_reader)
 				  recv(fd[1], buf, sizeof(buf), 0));
 			ASSERT_EQ(0, mem_charged(_metadata, fd[1]) % 72);
 		}
-		kill(pid, SIGKILL);
-		my_wait(pid);
+		my_kill(pid);
 		close(fd[0]);
 		close(fd[1]);
 	}

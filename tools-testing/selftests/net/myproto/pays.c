@@ -30,18 +30,6 @@ enum group { SERVER, CLIENT, OTHER, GROUPS, NONE = GROUPS };
 
 static const char * const names[] = { "server", "client", "other", ".." };
 
-static int write_file(const char *dir, const char *name, const char *text)
-{
-	char path[128];
-	int fd, err;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	fd = open(path, O_WRONLY);
-	err = err_of(write(fd, text, strlen(text)));
-	close(fd);
-	return err;
-}
-
 FIXTURE(pays)
 {
 	char top[64];		/* holds the groups */

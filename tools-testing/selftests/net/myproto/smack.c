@@ -16,15 +16,6 @@
 
 #define SMACKFS		"/sys/fs/smackfs"
 
-static void write_file(struct __test_metadata *_metadata, const char *path,
-		       const char *text)
-{
-	int fd = open(path, O_WRONLY);
-
-	ASSERT_EQ((ssize_t)strlen(text), write(fd, text, strlen(text)));
-	close(fd);
-}
-
 /* What @subject may do to @object from now on: "w" or "-" */
 static void rule(struct __test_metadata *_metadata, const char *subject,
 		 const char *object, const char *access)
@@ -32,7 +23,7 @@ static void rule(struct __test_metadata *_metadata, const char *subject,
 	char text[128];
 
 	snprintf(text, sizeof(text), "%s %s %s", subject, object, access);
-	write_file(_metadata, SMACKFS "/load2", text);
+	ASSERT_EQ(0, write_file(SMACKFS, "load2", text));
 }
 
 /* Rules outlive a test: it begins with these between A and B, and none else. */
@@ -46,7 +37,7 @@ static void rules(struct __test_metadata *_metadata, const char *access)
 /* The label of the sockets that the caller makes from now on */
 static void become(struct __test_metadata *_metadata, const char *label)
 {
-	write_file(_metadata, "/proc/self/attr/smack/current", label);
+	ASSERT_EQ(0, write_file("/proc/self/attr/smack", "current", label));
 }
 
 /* The label of what @fd sends from now on */

@@ -95,14 +95,14 @@ static bool record(void)
 	FILE *f;
 
 	snprintf(pid, sizeof(pid), "%d", getpid());
-	if (tracefs_write("set_event_pid", pid) ||
-	    tracefs_write("events/myproto/enable", "1") ||
-	    tracefs_write("events/skb/kfree_skb/filter", "rx_sk != 0") ||
-	    tracefs_write("events/skb/kfree_skb/enable", "1"))
+	if (write_file(".", "set_event_pid", pid) ||
+	    write_file(".", "events/myproto/enable", "1") ||
+	    write_file(".", "events/skb/kfree_skb/filter", "rx_sk != 0") ||
+	    write_file(".", "events/skb/kfree_skb/enable", "1"))
 		return false;
 	streams();
 	messages();
-	if (tracefs_write("events/enable", "0"))
+	if (write_file(".", "events/enable", "0"))
 		return false;
 	f = fopen("trace", "r");
 	if (!f)

@@ -11,16 +11,6 @@
 
 static char tracefs_instance[64];
 
-/* Write to a file of the instance: errno */
-static inline int tracefs_write(const char *name, const char *text)
-{
-	int fd = open(name, O_WRONLY | O_TRUNC);
-	int err = err_of(write(fd, text, strlen(text)));
-
-	close(fd);
-	return err;
-}
-
 /* The instance goes with the program. Tests end by _exit(). */
 static inline void tracefs_end(void)
 {

@@ -532,28 +532,40 @@ static inline int my_private_mounts(void)
 	       err_of(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
 }
 
+/* errno of writing @text to a file of the kernel */
+static inline int write_file(const char *dir, const char *name,
+			     const char *text)
+{
+	ssize_t len = strlen(text), n;
+	char path[128];
+	int fd, err;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	fd = open(path, O_WRONLY | O_TRUNC);
+	n = write(fd, text, len);
+	err = n == len ? 0 : err_of(n) ?: EIO;
+	close(fd);
+	return err;
+}
+
 /* Sysctls of the network namespace of the caller */
+
+#define SYSCTLS		"/proc/sys/net/myproto"
 
 static inline bool has_sysctls(void)
 {
 	return !access("/proc/sys/net", F_OK);
 }
 
-static inline int sysctl_open(const char *name, int flags)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), "/proc/sys/net/myproto/%s", name);
-	return open(path, flags);
-}
-
 /* Value of a sysctl, -1 when it cannot be read */
 static inline long sysctl_get(const char *name)
 {
-	int fd = sysctl_open(name, O_RDONLY);
-	char buf[32] = "";
+	char path[128], buf[32] = "";
 	ssize_t n;
+	int fd;
 
+	snprintf(path, sizeof(path), SYSCTLS "/%s", name);
+	fd = open(path, O_RDONLY);
 	n = read(fd, buf, sizeof(buf) - 1);
 	close(fd);
 	return n > 0 ? atol(buf) : -1;
@@ -562,11 +574,7 @@ static inline long sysctl_get(const char *name)
 /* errno of writing @value, 0 when it was taken */
 static inline int sysctl_set(const char *name, const char *value)
 {
-	int fd = sysctl_open(name, O_WRONLY);
-	int err = err_of(write(fd, value, strlen(value)));
-
-	close(fd);
-	return err;
+	return write_file(SYSCTLS, name, value);
 }
 
 /* How many sockets /proc/net/protocols counts, -1 without a MYSOCK line */
