@@ -246,6 +246,7 @@ static void myproto_sk_init(struct sock *sk)
 	msk->child = NULL;
 	init_waitqueue_head(&msk->peer_wait);
 	myproto_relay_init(&msk->peer_relay);
+	sk->sk_data_ready = myproto_data_ready;
 
 	sock_prot_inuse_add(sock_net(sk), sk->sk_prot, 1);
 	myproto_sockets_add(sk);

@@ -130,7 +130,7 @@ static void myproto_admitted(struct sock *listener, struct sock *sk)
 	if (!sk)
 		return;
 
-	listener->sk_data_ready(listener);
+	myproto_wake_readers(listener);
 	sk->sk_state_change(sk);
 	sk_wake_async(sk, SOCK_WAKE_IO, POLL_OUT);
 	sock_put(sk);
@@ -320,7 +320,7 @@ static int myproto_connect_listener(struct sock *sk, struct sock *listener)
 	spin_unlock(&listener->sk_receive_queue.lock);
 
 	if (!err)
-		listener->sk_data_ready(listener);
+		myproto_wake_readers(listener);
 out:
 	if (err && err != -EINPROGRESS)
 		myproto_close(child, false);

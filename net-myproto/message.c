@@ -280,6 +280,30 @@ static struct sock *myproto_dgram_dest(struct sock *sk,
 	return myproto_dgram_lookup(sk, *channel);
 }
 
+/* Send a small message without a reference to the peer. Returns @len, 0 if this
+ * is not possible, or the error of a security module.
+ */
+static int myproto_dgram_send_small(struct sock *sk, struct msghdr *msg,
+				    size_t len)
+{
+	struct sock *peer;
+	int err = 0;
+
+	if (msg->msg_namelen || msg->msg_controllen ||
+	    msg->msg_flags & MSG_SPLICE_PAGES ||
+	    READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN)
+		return 0;
+
+	/* The peer is put after a grace period, see myproto_dgram_associate(). */
+	rcu_read_lock();
+	peer = rcu_dereference(myproto_sk(sk)->peer);
+	if (peer && len <= myproto_max_len(sk, peer))
+		err = myproto_may_send(sk, peer) ? :
+		      myproto_small_try(sk, peer, msg, len);
+	rcu_read_unlock();
+	return err;
+}
+
 int myproto_dgram_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 {
 	struct sock *sk = sock->sk, *peer;
@@ -290,6 +314,10 @@ int myproto_dgram_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 		err = -EOPNOTSUPP;
 		goto out;
 	}
+
+	err = myproto_dgram_send_small(sk, msg, len);
+	if (err)
+		goto out;
 
 	peer = myproto_dgram_dest(sk, msg, &channel);
 	if (IS_ERR(peer)) {
@@ -444,7 +472,7 @@ static bool myproto_message_wait(struct sock *sk, int flags, int len,
 		 * another message: wake the next reader.
 		 */
 		if (!peek && !myproto_rx_empty(sk))
-			sk->sk_data_ready(sk);
+			myproto_wake_readers(sk);
 		return got;
 	}
 
@@ -453,7 +481,7 @@ static bool myproto_message_wait(struct sock *sk, int flags, int len,
 	if (!got && *err == -EAGAIN)
 		*err = why;
 	else if (*err == -ENOBUFS && !peek)
-		sk->sk_data_ready(sk);
+		myproto_wake_readers(sk);
 	return got;
 }
 
@@ -462,7 +490,10 @@ static bool myproto_message_get(struct sock *sk, int len, int flags,
 {
 	long timeo;
 
-	if (myproto_message_take(sk, flags, len, m, err))
+	/* Without the queue lock, which senders need */
+	if (myproto_rx_empty(sk) && !myproto_rx_ended(sk))
+		*err = -EAGAIN;
+	else if (myproto_message_take(sk, flags, len, m, err))
 		return true;
 	if (*err != -EAGAIN)
 		return false;

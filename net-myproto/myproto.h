@@ -187,9 +187,9 @@ static_assert(offsetof(struct myproto_bound, channel) ==
  * @peer_wait: threads and relays that wait for receive buffer space here
  * @peer_relay: entry in @peer_wait of @peer (queue lock); before the socket is
  *	connected and accepted, entry in @accept_queue or @connect_queue
- * @rx_waiting: number of sleeping readers of a stream; queue lock
  * @rx_total: bytes received, modulo 2^32; written under the queue lock
  * @rx_read: bytes read, modulo 2^32; see myproto_rx_done()
+ * @rx_waiting: number of sleeping readers of a stream; queue lock
  * @scm_fds: number of received file descriptors that were not read
  * @small_head: oldest buffer of data without an skb, see small.c; queue lock
  * @small_tail: newest buffer
@@ -215,9 +215,9 @@ struct myproto_sock {
 	struct sock		*child;
 	wait_queue_head_t	peer_wait;
 	wait_queue_entry_t	peer_relay;
-	u32			rx_waiting;
 	u32			rx_total;
 	u32			rx_read;
+	u32			rx_waiting;
 	atomic_t		scm_fds;
 	bool			rx_busy;
 	bool			aborted;
@@ -397,12 +397,32 @@ static inline bool myproto_rx_empty(const struct sock *sk)
 	       skb_queue_empty_lockless(&sk->sk_write_queue);
 }
 
-/* Called with the queue lock held, before the data can be read. */
-static inline void myproto_rx_count(struct sock *sk, int len)
+/* Whether recvmsg() does not wait for data */
+static inline bool myproto_rx_ended(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_err) ||
+	       READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN;
+}
+
+/* Called with the queue lock held, after the data was enqueued. */
+static inline void myproto_rx_count(struct sock *sk, int len, int charge)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 
 	WRITE_ONCE(msk->rx_total, msk->rx_total + len);
+	atomic_add(charge, &sk->sk_rmem_alloc);
+	/* Pairs with poll_wait(): a poller sees the data, or
+	 * myproto_data_ready() sees the poller.
+	 */
+	smp_mb__after_atomic();
+}
+
+/* Wake readers and pollers after a change that is not myproto_rx_count(). */
+static inline void myproto_wake_readers(struct sock *sk)
+{
+	/* Pairs with poll_wait(), as in myproto_rx_count(). */
+	smp_mb();
+	sk->sk_data_ready(sk);
 }
 
 /* Called with the queue lock held, or for SOCK_STREAM with the socket lock. */
@@ -610,6 +630,7 @@ static inline void myproto_proc_unregister(struct net *net)
 #endif
 
 /* queue.c */
+void myproto_data_ready(struct sock *sk);
 int myproto_reader_wake(wait_queue_entry_t *entry, unsigned int mode, int flags,
 			void *key);
 void myproto_relay_init(wait_queue_entry_t *relay);
@@ -682,6 +703,8 @@ struct myproto_small *myproto_small_alloc(struct sock *sk, struct sock *peer,
 int myproto_small_enqueue(struct sock *sk, struct sock *peer,
 			  struct myproto_small *buf, struct msghdr *msg,
 			  int len);
+int myproto_small_try(struct sock *sk, struct sock *peer, struct msghdr *msg,
+		      u32 len);
 int myproto_small_send(struct sock *sk, struct sock *peer, struct msghdr *msg,
 		       int len);
 void myproto_small_put(struct myproto_small *buf);

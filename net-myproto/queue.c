@@ -21,6 +21,7 @@
 #include <net/scm.h>
 #include <net/sock.h>
 #include <net/tcp_states.h>
+#include <trace/events/sock.h>
 
 #include "myproto.h"
 
@@ -29,6 +30,24 @@
 
 /* Up to this size, memory from kmalloc() is cheaper than pages. */
 #define MYPROTO_LINEAR_MAX	((int)SKB_WITH_OVERHEAD(MAX(SZ_8K, PAGE_SIZE)))
+
+/* sk_data_ready() without the barrier of sock_def_readable(): myproto_rx_count()
+ * and myproto_wake_readers() have it.
+ */
+void myproto_data_ready(struct sock *sk)
+{
+	struct socket_wq *wq;
+
+	trace_sk_data_ready(sk);
+
+	rcu_read_lock();
+	wq = rcu_dereference(sk->sk_wq);
+	if (wq && waitqueue_active(&wq->wait))
+		wake_up_interruptible_sync_poll(&wq->wait,
+						EPOLLIN | EPOLLRDNORM);
+	sk_wake_async_rcu(sk, SOCK_WAKE_WAITD, POLL_IN);
+	rcu_read_unlock();
+}
 
 /* Wake function of readers: ignore wake-ups for space at the peer. */
 int myproto_reader_wake(wait_queue_entry_t *entry, unsigned int mode, int flags,
@@ -408,9 +427,8 @@ static int myproto_try_enqueue(struct sock *sk, struct sock *peer,
 		if (files)
 			myproto_rights_send(peer, skb, scm);
 		sock_skb_set_dropcount(peer, skb);
-		atomic_add(skb->truesize, &peer->sk_rmem_alloc);
-		myproto_rx_count(peer, skb->len);
 		__skb_queue_tail(queue, skb);
+		myproto_rx_count(peer, skb->len, skb->truesize);
 		ready = myproto_rx_ready(peer);
 	}
 	spin_unlock(&queue->lock);
@@ -520,7 +538,7 @@ void myproto_set_rcvbuf(struct sock *sk, int val)
 	spin_unlock(&sk->sk_receive_queue.lock);
 	myproto_wake_room(sk);
 	if (myproto_readable(sk))
-		sk->sk_data_ready(sk);
+		myproto_wake_readers(sk);
 }
 
 int myproto_set_rcvlowat(struct sock *sk, int val)
@@ -532,6 +550,6 @@ int myproto_set_rcvlowat(struct sock *sk, int val)
 	WRITE_ONCE(sk->sk_rcvlowat, val ? : 1);
 	spin_unlock(&sk->sk_receive_queue.lock);
 	if (myproto_readable(sk))
-		sk->sk_data_ready(sk);
+		myproto_wake_readers(sk);
 	return 0;
 }

@@ -126,8 +126,8 @@ struct myproto_small *myproto_small_alloc(struct sock *sk, struct sock *peer,
 	return buf;
 }
 
-/* Called with the queue lock held. */
-static void myproto_small_link(struct sock *peer, struct myproto_small *buf)
+/* Called with the queue lock held. Returns the bytes to charge. */
+static int myproto_small_link(struct sock *peer, struct myproto_small *buf)
 {
 	struct myproto_sock *msk = myproto_sk(peer);
 
@@ -142,16 +142,17 @@ static void myproto_small_link(struct sock *peer, struct myproto_small *buf)
 	/* Charge used bytes only, so that reading data frees as much space as
 	 * sending it took.
 	 */
-	atomic_add(buf->in + buf->slack, &peer->sk_rmem_alloc);
+	return buf->in + buf->slack;
 }
 
 /* Append the data of @from, or @len bytes of @msg if @from is NULL, to the last
- * buffer of @peer. Called with the queue lock held. Returns false if there is
- * no space or if user pages are not present.
+ * buffer of @peer, and set *@charge to the bytes to charge. Called with the
+ * queue lock held. Returns false if there is no space or if user pages are not
+ * present.
  */
 static bool myproto_small_append(struct sock *sk, struct sock *peer,
 				 struct msghdr *msg, u32 len,
-				 const struct myproto_small *from)
+				 const struct myproto_small *from, int *charge)
 {
 	struct myproto_sock *msk = myproto_sk(peer);
 	struct myproto_small *buf = msk->small_tail;
@@ -184,14 +185,14 @@ static bool myproto_small_append(struct sock *sk, struct sock *peer,
 	buf->in += need;
 	if (first) {
 		refcount_set(&buf->users, 1);
-		myproto_small_link(peer, buf);
+		*charge = myproto_small_link(peer, buf);
 	} else {
 		u32 slack = min_t(u32, need, buf->slack);
 
 		WRITE_ONCE(msk->small_space, myproto_small_space(buf));
 		/* Unused bytes may be charged already. */
 		buf->slack -= slack;
-		atomic_add(need - slack, &peer->sk_rmem_alloc);
+		*charge = need - slack;
 	}
 	return true;
 }
@@ -217,7 +218,7 @@ int myproto_small_enqueue(struct sock *sk, struct sock *peer,
 			  int len)
 {
 	bool ready = false, added = false;
-	int err;
+	int err, charge;
 
 	/* model: send_enqueue */
 	spin_lock(&peer->sk_receive_queue.lock);
@@ -228,15 +229,15 @@ int myproto_small_enqueue(struct sock *sk, struct sock *peer,
 	 * are not present could fill memory with buffers of one byte.
 	 */
 	if (!err && (!buf || buf->in <= MYPROTO_SMALL_LOCKED))
-		added = myproto_small_append(sk, peer, msg, len, buf);
+		added = myproto_small_append(sk, peer, msg, len, buf, &charge);
 	if (!err && !added) {
 		if (buf)
-			myproto_small_link(peer, buf);
+			charge = myproto_small_link(peer, buf);
 		else
 			err = -EFAULT;
 	}
 	if (!err) {
-		myproto_rx_count(peer, len);
+		myproto_rx_count(peer, len, charge);
 		ready = myproto_rx_ready(peer);
 	}
 	spin_unlock(&peer->sk_receive_queue.lock);
@@ -247,6 +248,18 @@ int myproto_small_enqueue(struct sock *sk, struct sock *peer,
 	if (added && buf)
 		kfree(buf);
 	return err;
+}
+
+/* As myproto_small_send(), but without sleeping or allocating memory. Returns
+ * @len, or 0 if it is not sent.
+ */
+int myproto_small_try(struct sock *sk, struct sock *peer, struct msghdr *msg,
+		      u32 len)
+{
+	if (!len || len > MYPROTO_SMALL_LOCKED ||
+	    !myproto_small_appends(peer, myproto_record_size(sk, len)))
+		return 0;
+	return myproto_small_enqueue(sk, peer, NULL, msg, len) ? 0 : len;
 }
 
 /**
@@ -267,16 +280,17 @@ int myproto_small_send(struct sock *sk, struct sock *peer, struct msghdr *msg,
 	struct myproto_small *buf;
 	int err;
 
-	if (!len || len > max || !myproto_small_suits(sk, peer))
+	if (!len || len > max)
 		return 0;
-	if (!myproto_rx_space(peer))
-		return -EAGAIN;
-
 	if (myproto_small_appends(peer, myproto_record_size(sk, len))) {
 		err = myproto_small_enqueue(sk, peer, NULL, msg, len);
 		if (err != -EFAULT)
 			goto out;
 	}
+	if (!myproto_small_suits(sk, peer))
+		return 0;
+	if (!myproto_rx_space(peer))
+		return -EAGAIN;
 	buf = myproto_small_alloc(sk, peer, msg, len, &err);
 	if (!buf)
 		goto out;

@@ -230,7 +230,7 @@ static int myproto_rx_take(struct sock *sk, struct myproto_read *rd,
 	 * must be woken for less data than SO_RCVLOWAT.
 	 */
 	if (flushed && rd->stuck)
-		sk->sk_data_ready(sk);
+		myproto_wake_readers(sk);
 	return err ? : !skb_queue_empty(&sk->sk_write_queue);
 }
 
@@ -357,13 +357,15 @@ static int myproto_rx_copy(struct sock *sk, struct myproto_read *rd)
 }
 
 /* Sleep until there is data, or for a peek new data, or the stream has ended.
- * Returns the remaining timeout.
+ * @rd can be NULL if the read is not a peek. Returns the remaining timeout, with
+ * the queue lock held.
  */
 static long myproto_wait_data(struct sock *sk, const struct myproto_read *rd,
 			      long timeo)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 	DEFINE_WAIT_FUNC(wait, myproto_reader_wake);
+	const bool peek = rd && rd->peek;
 	bool ready;
 
 	spin_lock(&sk->sk_receive_queue.lock);
@@ -372,9 +374,9 @@ static long myproto_wait_data(struct sock *sk, const struct myproto_read *rd,
 	prepare_to_wait(sk_sleep(sk), &wait, TASK_INTERRUPTIBLE);
 	for (;;) {
 		/* Not the queue: data may be left in sk_write_queue. */
-		ready = rd->peek ? msk->rx_total != rd->seen ||
-				   (rd->copied && !myproto_rx_writable(sk)) :
-				   myproto_inq(sk);
+		ready = peek ? msk->rx_total != rd->seen ||
+				(rd->copied && !myproto_rx_writable(sk)) :
+				myproto_inq(sk);
 		if (ready || sk->sk_shutdown & RCV_SHUTDOWN ||
 		    READ_ONCE(sk->sk_err) || !timeo || signal_pending(current))
 			break;
@@ -384,12 +386,11 @@ static long myproto_wait_data(struct sock *sk, const struct myproto_read *rd,
 		timeo = schedule_timeout(timeo);
 		spin_lock(&sk->sk_receive_queue.lock);
 		/* Usually there is data after a wake-up. */
-		if (!rd->peek && myproto_inq(sk))
+		if (!peek && myproto_inq(sk))
 			break;
 		prepare_to_wait(sk_sleep(sk), &wait, TASK_INTERRUPTIBLE);
 	}
 	msk->rx_waiting--;
-	spin_unlock(&sk->sk_receive_queue.lock);
 	finish_wait(sk_sleep(sk), &wait);
 	return timeo;
 }
@@ -459,18 +460,30 @@ static int myproto_read_locked(struct sock *sk, struct msghdr *msg, int want,
 	return len;
 }
 
+/* Read small data without the socket lock. Without data, waits first and updates
+ * @timeo. Returns the number of bytes, -EAGAIN, or 0 if this is not possible.
+ */
 static int myproto_read_small(struct sock *sk, struct msghdr *msg, int want,
-			      int flags)
+			      int flags, long *timeo)
 {
 	struct myproto_small *buf = NULL;
 	int len, target;
 
-	if (!READ_ONCE(myproto_sk(sk)->small_tail) ||
-	    myproto_needs_skb(sk, flags))
+	if (myproto_needs_skb(sk, flags))
 		return 0;
 
+	if (myproto_inq(sk)) {
+		if (!READ_ONCE(myproto_sk(sk)->small_tail))
+			return 0;
+		spin_lock(&sk->sk_receive_queue.lock);
+	} else {
+		if (myproto_rx_ended(sk))
+			return 0;
+		if (!*timeo)
+			return -EAGAIN;
+		*timeo = myproto_wait_data(sk, NULL, *timeo);
+	}
 	target = sock_rcvlowat(sk, flags & MSG_WAITALL, want);
-	spin_lock(&sk->sk_receive_queue.lock);
 	len = myproto_read_locked(sk, msg, want, target, &buf);
 	spin_unlock(&sk->sk_receive_queue.lock);
 	if (buf)
@@ -498,27 +511,16 @@ static void myproto_read_unlock(struct sock *sk)
 }
 
 static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
-			       int flags)
+			       int flags, long timeo)
 {
 	bool taken = false, end;
 	int target, err;
-	long timeo;
 
 	/* splice() passes on any data, without SO_RCVLOWAT. */
 	target = rd->pipe ? 1 :
 		 sock_rcvlowat(sk, flags & MSG_WAITALL, rd->len);
 	rd->peek = flags & MSG_PEEK;
 	rd->flush = rd->pipe || myproto_needs_skb(sk, flags);
-	timeo = sock_rcvtimeo(sk, flags & MSG_DONTWAIT);
-	/* Wait without the socket lock while there is no data. */
-	while (timeo && !rd->flush && !myproto_inq(sk) &&
-	       !signal_pending(current) && !READ_ONCE(sk->sk_err) &&
-	       !(READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN)) {
-		timeo = myproto_wait_data(sk, rd, timeo);
-		rd->copied = myproto_read_small(sk, rd->msg, rd->len, flags);
-		if (rd->copied)
-			return rd->copied;
-	}
 
 	myproto_read_lock(sk);
 	for (;;) {
@@ -552,6 +554,7 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 
 		myproto_read_unlock(sk);
 		timeo = myproto_wait_data(sk, rd, timeo);
+		spin_unlock(&sk->sk_receive_queue.lock);
 		/* More data may have arrived: check again for all of it. */
 		taken = false;
 		myproto_read_lock(sk);
@@ -562,7 +565,7 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 
 	/* The read is short, but there is more data. */
 	if (err == -ENOBUFS && rd->copied)
-		sk->sk_data_ready(sk);
+		myproto_wake_readers(sk);
 
 	return rd->copied ? : min(err, 0);
 }
@@ -588,10 +591,10 @@ static void myproto_recv_inq(struct sock *sk, struct msghdr *msg, int err)
 /* The slow path of recvmsg() */
 static noinline int myproto_stream_read_msg(struct socket *sock,
 					    struct msghdr *msg, int len,
-					    int flags)
+					    int flags, long timeo)
 {
 	struct myproto_read rd = { .msg = msg, .len = len };
-	int err = myproto_stream_read(sock->sk, &rd, flags);
+	int err = myproto_stream_read(sock->sk, &rd, flags, timeo);
 
 	if (rd.first) {
 		if (err > 0)
@@ -605,15 +608,16 @@ int myproto_stream_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 			   int flags)
 {
 	struct sock *sk = sock->sk;
+	long timeo = sock_rcvtimeo(sk, flags & MSG_DONTWAIT);
 	int want = min_t(size_t, len, INT_MAX);
 	int err = myproto_recv_flags(flags);
 
 	if (!err && !myproto_peer(sk))
 		err = -ENOTCONN;
 	if (!err)
-		err = myproto_read_small(sk, msg, want, flags);
+		err = myproto_read_small(sk, msg, want, flags, &timeo);
 	if (!err)
-		err = myproto_stream_read_msg(sock, msg, want, flags);
+		err = myproto_stream_read_msg(sock, msg, want, flags, timeo);
 	myproto_recv_inq(sk, msg, err);
 	trace_myproto_recvmsg(sk, 0, len, flags, err);
 	return err;
@@ -623,8 +627,8 @@ ssize_t myproto_stream_splice_read(struct socket *sock, loff_t *ppos,
 				   struct pipe_inode_info *pipe, size_t len,
 				   unsigned int flags)
 {
-	bool nonblock = sock->file->f_flags & O_NONBLOCK ||
-			flags & SPLICE_F_NONBLOCK;
+	int dontwait = sock->file->f_flags & O_NONBLOCK ||
+		       flags & SPLICE_F_NONBLOCK ? MSG_DONTWAIT : 0;
 	struct myproto_read rd = {
 		.pipe	= pipe,
 		.len	= min_t(size_t, len, INT_MAX),
@@ -636,7 +640,8 @@ ssize_t myproto_stream_splice_read(struct socket *sock, loff_t *ppos,
 		return -ESPIPE;
 
 	if (myproto_peer(sk))
-		err = myproto_stream_read(sk, &rd, nonblock ? MSG_DONTWAIT : 0);
-	trace_myproto_recvmsg(sk, 0, len, nonblock ? MSG_DONTWAIT : 0, err);
+		err = myproto_stream_read(sk, &rd, dontwait,
+					  sock_rcvtimeo(sk, dontwait));
+	trace_myproto_recvmsg(sk, 0, len, dontwait, err);
 	return err;
 }
