@@ -294,7 +294,7 @@ static int myproto_dgram_send_small(struct sock *sk, struct msghdr *msg,
 	    READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN)
 		return 0;
 
-	/* The peer is put after a grace period, see myproto_dgram_associate(). */
+	/* The peer is put after a grace period: myproto_dgram_associate(). */
 	rcu_read_lock();
 	peer = rcu_dereference(myproto_sk(sk)->peer);
 	if (peer && len <= myproto_max_len(sk, peer))

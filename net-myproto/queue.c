@@ -31,8 +31,8 @@
 /* Up to this size, memory from kmalloc() is cheaper than pages. */
 #define MYPROTO_LINEAR_MAX	((int)SKB_WITH_OVERHEAD(MAX(SZ_8K, PAGE_SIZE)))
 
-/* sk_data_ready() without the barrier of sock_def_readable(): myproto_rx_count()
- * and myproto_wake_readers() have it.
+/* sk_data_ready() without the barrier of sock_def_readable(). The callers have
+ * it: myproto_rx_count() and myproto_wake_readers().
  */
 void myproto_data_ready(struct sock *sk)
 {
@@ -42,6 +42,7 @@ void myproto_data_ready(struct sock *sk)
 
 	rcu_read_lock();
 	wq = rcu_dereference(sk->sk_wq);
+	/* No barrier, see above. */
 	if (wq && waitqueue_active(&wq->wait))
 		wake_up_interruptible_sync_poll(&wq->wait,
 						EPOLLIN | EPOLLRDNORM);

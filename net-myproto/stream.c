@@ -357,8 +357,8 @@ static int myproto_rx_copy(struct sock *sk, struct myproto_read *rd)
 }
 
 /* Sleep until there is data, or for a peek new data, or the stream has ended.
- * @rd can be NULL if the read is not a peek. Returns the remaining timeout, with
- * the queue lock held.
+ * @rd can be NULL if the read is not a peek. Returns the remaining timeout, and
+ * with the queue lock held.
  */
 static long myproto_wait_data(struct sock *sk, const struct myproto_read *rd,
 			      long timeo)
@@ -460,8 +460,9 @@ static int myproto_read_locked(struct sock *sk, struct msghdr *msg, int want,
 	return len;
 }
 
-/* Read small data without the socket lock. Without data, waits first and updates
- * @timeo. Returns the number of bytes, -EAGAIN, or 0 if this is not possible.
+/* Read small data without the socket lock. If there is no data, waits first and
+ * updates @timeo. Returns the number of bytes, -EAGAIN, or 0 if this is not
+ * possible.
  */
 static int myproto_read_small(struct sock *sk, struct msghdr *msg, int want,
 			      int flags, long *timeo)
