@@ -108,11 +108,21 @@ static int myproto_set_inq(struct sock *sk, sockptr_t optval,
 static int myproto_setsockopt(struct socket *sock, int level, int optname,
 			      sockptr_t optval, unsigned int optlen)
 {
+	struct sock *sk = sock->sk;
+	int err;
+
 	if (level != SOL_SOCKET)
 		return -ENOPROTOOPT;
 	if (optname == SO_INQ)
-		return myproto_set_inq(sock->sk, optval, optlen);
-	return sock_setsockopt(sock, level, optname, optval, optlen);
+		return myproto_set_inq(sk, optval, optlen);
+
+	err = sock_setsockopt(sock, level, optname, optval, optlen);
+	/* Senders check options under the queue lock. Wait for them: when a
+	 * receive has returned EAGAIN, all later data follows the new options.
+	 */
+	spin_lock(&sk->sk_receive_queue.lock);
+	spin_unlock(&sk->sk_receive_queue.lock);
+	return err;
 }
 
 /* Not called for SOL_SOCKET, which the core handles. */
@@ -246,7 +256,6 @@ static void myproto_sk_init(struct sock *sk)
 	msk->child = NULL;
 	init_waitqueue_head(&msk->peer_wait);
 	myproto_relay_init(&msk->peer_relay);
-	sk->sk_data_ready = myproto_data_ready;
 
 	sock_prot_inuse_add(sock_net(sk), sk->sk_prot, 1);
 	myproto_sockets_add(sk);
@@ -311,6 +320,7 @@ static int myproto_create(struct net *net, struct socket *sock, int protocol,
 		return -ENOMEM;
 
 	sock_init_data(sock, sk);
+	sk->sk_data_ready = myproto_data_ready;
 	/* A send fails when there is no memory, without the OOM killer. */
 	sk->sk_allocation = GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL |
 			    __GFP_NOWARN;

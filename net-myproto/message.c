@@ -297,9 +297,12 @@ static int myproto_dgram_send_small(struct sock *sk, struct msghdr *msg,
 	/* The peer is put after a grace period: myproto_dgram_associate(). */
 	rcu_read_lock();
 	peer = rcu_dereference(myproto_sk(sk)->peer);
-	if (peer && len <= myproto_max_len(sk, peer))
-		err = myproto_may_send(sk, peer) ? :
-		      myproto_small_try(sk, peer, msg, len);
+	if (peer && myproto_small_fits(sk, peer, len) &&
+	    len <= myproto_max_len(sk, peer)) {
+		err = myproto_may_send(sk, peer);
+		if (!err && !myproto_small_enqueue(sk, peer, NULL, msg, len))
+			err = len;
+	}
 	rcu_read_unlock();
 	return err;
 }
@@ -409,8 +412,8 @@ static bool myproto_message_take(struct sock *sk, int flags, int len,
 
 	*m = (struct myproto_message) {};
 	*err = 0;
-	skip = peek ? READ_ONCE(sk->sk_peek_off) : -1;
 	spin_lock(&sk->sk_receive_queue.lock);
+	skip = peek ? READ_ONCE(sk->sk_peek_off) : -1;
 	if (msk->small_head && myproto_needs_skb(sk, flags))
 		*err = myproto_small_flush(sk, skip >= 0);
 	if (msk->small_head && skb_queue_empty(&sk->sk_write_queue) && !*err) {
@@ -491,7 +494,7 @@ static bool myproto_message_get(struct sock *sk, int len, int flags,
 	long timeo;
 
 	/* Without the queue lock, which senders need */
-	if (myproto_rx_empty(sk) && !myproto_rx_ended(sk))
+	if (myproto_rx_empty(sk) && !myproto_rx_special(sk))
 		*err = -EAGAIN;
 	else if (myproto_message_take(sk, flags, len, m, err))
 		return true;

@@ -397,10 +397,13 @@ static inline bool myproto_rx_empty(const struct sock *sk)
 	       skb_queue_empty_lockless(&sk->sk_write_queue);
 }
 
-/* Whether recvmsg() does not wait for data */
-static inline bool myproto_rx_ended(const struct sock *sk)
+/* Whether recvmsg() must take the queue lock although there is no data. For
+ * SIGIO, there is no barrier after fcntl(). An application that has read all
+ * data then relies on the signal.
+ */
+static inline bool myproto_rx_special(const struct sock *sk)
 {
-	return READ_ONCE(sk->sk_err) ||
+	return READ_ONCE(sk->sk_err) || sock_flag(sk, SOCK_FASYNC) ||
 	       READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN;
 }
 
@@ -697,14 +700,14 @@ struct scm_fp_list *myproto_rights_recv(struct sk_buff *skb,
 void myproto_rights_close(struct sk_buff *skb);
 
 /* small.c */
+bool myproto_small_fits(const struct sock *sk, const struct sock *peer,
+			size_t len);
 struct myproto_small *myproto_small_alloc(struct sock *sk, struct sock *peer,
 					  struct msghdr *msg, u32 len,
 					  int *err);
 int myproto_small_enqueue(struct sock *sk, struct sock *peer,
 			  struct myproto_small *buf, struct msghdr *msg,
 			  int len);
-int myproto_small_try(struct sock *sk, struct sock *peer, struct msghdr *msg,
-		      u32 len);
 int myproto_small_send(struct sock *sk, struct sock *peer, struct msghdr *msg,
 		       int len);
 void myproto_small_put(struct myproto_small *buf);

@@ -209,6 +209,14 @@ static bool myproto_small_appends(const struct sock *peer, u32 need)
 	return need <= MYPROTO_SMALL_INLINE && myproto_small_inline(msk);
 }
 
+/* Whether to try myproto_small_enqueue() without a buffer for a message */
+bool myproto_small_fits(const struct sock *sk, const struct sock *peer,
+			size_t len)
+{
+	return len && len <= MYPROTO_SMALL_LOCKED &&
+	       myproto_small_appends(peer, myproto_record_size(sk, len));
+}
+
 /* Enqueue @buf, or @len bytes of @msg if @buf is NULL. Returns -ESTALE if the
  * data needs an skb, -EFAULT if it needs a new buffer, or see
  * myproto_enqueue().
@@ -223,7 +231,8 @@ int myproto_small_enqueue(struct sock *sk, struct sock *peer,
 	/* model: send_enqueue */
 	spin_lock(&peer->sk_receive_queue.lock);
 	err = myproto_tx_state(sk, peer);
-	if (!err && !myproto_small_suits(sk, peer))
+	/* First: without space, the skb must wait, not the buffer. */
+	if ((!err || err == -EAGAIN) && !myproto_small_suits(sk, peer))
 		err = -ESTALE;
 	/* Append the data of a small @buf, too. Otherwise threads whose pages
 	 * are not present could fill memory with buffers of one byte.
@@ -248,18 +257,6 @@ int myproto_small_enqueue(struct sock *sk, struct sock *peer,
 	if (added && buf)
 		kfree(buf);
 	return err;
-}
-
-/* As myproto_small_send(), but without sleeping or allocating memory. Returns
- * @len, or 0 if it is not sent.
- */
-int myproto_small_try(struct sock *sk, struct sock *peer, struct msghdr *msg,
-		      u32 len)
-{
-	if (!len || len > MYPROTO_SMALL_LOCKED ||
-	    !myproto_small_appends(peer, myproto_record_size(sk, len)))
-		return 0;
-	return myproto_small_enqueue(sk, peer, NULL, msg, len) ? 0 : len;
 }
 
 /**

@@ -217,6 +217,8 @@ static int myproto_rx_take(struct sock *sk, struct myproto_read *rd,
 	*taken = err <= 0 || (!msk->small_head &&
 			      skb_queue_empty(&sk->sk_write_queue));
 	*end = sk->sk_shutdown & RCV_SHUTDOWN || READ_ONCE(sk->sk_err);
+	if (rd->peek)
+		rd->skip = max(READ_ONCE(sk->sk_peek_off), 0);
 	rd->seen = msk->rx_total;
 	rd->stuck = !myproto_rx_writable(sk);
 	spin_unlock(&queue->lock);
@@ -396,13 +398,11 @@ static long myproto_wait_data(struct sock *sk, const struct myproto_read *rd,
 }
 
 /* Start a peek again: other threads may have read the data meanwhile. */
-static void myproto_read_start(struct sock *sk, struct myproto_read *rd,
-			       int flags)
+static void myproto_read_start(struct myproto_read *rd)
 {
 	if (rd->copied)
 		iov_iter_revert(&rd->msg->msg_iter, rd->copied);
 	rd->copied = 0;
-	rd->skip = max(sk_peek_offset(sk, flags), 0);
 	consume_skb(rd->first);
 	rd->first = NULL;
 }
@@ -478,7 +478,7 @@ static int myproto_read_small(struct sock *sk, struct msghdr *msg, int want,
 			return 0;
 		spin_lock(&sk->sk_receive_queue.lock);
 	} else {
-		if (myproto_rx_ended(sk))
+		if (myproto_rx_special(sk))
 			return 0;
 		if (!*timeo)
 			return -EAGAIN;
@@ -526,7 +526,7 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 	myproto_read_lock(sk);
 	for (;;) {
 		if (rd->peek)
-			myproto_read_start(sk, rd, flags);
+			myproto_read_start(rd);
 
 		err = myproto_read_step(sk, rd, &taken, &end);
 		if (err < 0 || rd->full || (err && rd->copied == rd->len) ||

@@ -35,7 +35,7 @@ enum op {		/* 0: the end of a list */
 	NAME, PEER,	/* gives its channel, or DYNAMIC */
 	OPTION,		/* arg: the option. Gives its value */
 	OUTQ,		/* wait until it is 0. Gives SO_ERROR */
-	RCVBUF, LOWAT, IOCTL,		/* arg: the bytes, the command */
+	RCVBUF, LOWAT, PEEK_OFF, IOCTL,	/* arg: the bytes, the command */
 	SOCKET, DISSOLVE, SEND_CLOSE, PEEK, DRAIN, NONBLOCK,
 };
 
@@ -172,7 +172,9 @@ static int do_call(struct sockets *s, const struct call *call)
 		return call_option(*fd, arg);
 	case RCVBUF:
 	case LOWAT:
-		val = call->op == RCVBUF ? SO_RCVBUF : SO_RCVLOWAT;
+	case PEEK_OFF:
+		val = call->op == RCVBUF ? SO_RCVBUF :
+		      call->op == LOWAT ? SO_RCVLOWAT : SO_PEEK_OFF;
 		return -err_of(setsockopt(*fd, SOL_SOCKET, val, &arg,
 					  sizeof(arg)));
 	case NONBLOCK:
@@ -207,7 +209,7 @@ struct outcome {
  */
 enum setup {
 	SOCKETS, TWO_UNBOUND, LISTENER, BOUND, LISTENERS, BACKLOG, WAITING,
-	CONNECTING, ASSOCIATED, MUTUAL, LINKED, FULL, LARGE, TWO_BYTES,
+	CONNECTING, ASSOCIATED, MUTUAL, LINKED, FULL, LARGE, TWO_BYTES, PEEKED,
 };
 
 static const struct call setups[][5] = {
@@ -226,6 +228,8 @@ static const struct call setups[][5] = {
 	[FULL] = { { RCVBUF, 1, 1 }, { FILL, 0, 1000 }, { SEND, 1 } },
 	[LARGE] = { { FILL, 0, 4096 } },
 	[TWO_BYTES] = { { SEND, 1 }, { SEND, 1 } },
+	[PEEKED] = { { PEEK_OFF, 1 }, { SEND, 0 }, { PEEK, 1, 0, 'a' },
+		     { SEND, 0 } },
 };
 
 struct race {
@@ -525,6 +529,7 @@ static const struct race races[] = {
 	  { 0, 0, { { SEND, 1 }, { RECV, 2, 0, 'a' }, { SEND, 2 },
 	    { RECV, 1, 0, 'b' }, { CONNECT, 0, 5001, -EPERM } } } },
 	{ __LINE__, DGRAM, FULL, { SEND, 0 }, { CLOSE, 1 }, { -ECONNREFUSED } },
+	{ __LINE__, ANY, PEEKED, { PEEK, 1 }, { RECV, 1 }, { 'b', 'a' } },
 };
 
 static void on_alarm(int sig)
