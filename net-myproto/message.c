@@ -366,11 +366,11 @@ static struct sk_buff_head *myproto_message_queue(struct sock *sk, bool peek)
 }
 
 /* myproto_message_take() for skbs. Caller holds the queue lock. */
-static bool myproto_message_take_skb(struct sock *sk, bool peek, int skip,
-				     int len, struct myproto_message *m,
-				     int *err)
+static bool myproto_message_take_skb(struct sock *sk, bool peek, int len,
+				     struct myproto_message *m, int *err)
 {
 	struct sk_buff_head *queue = myproto_message_queue(sk, peek);
+	int skip = peek ? READ_ONCE(sk->sk_peek_off) : -1;
 	struct sk_buff *skb = skb_peek(queue);
 
 	while (skip >= 0 && skb && myproto_peek_past(skb, skip)) {
@@ -408,19 +408,18 @@ static bool myproto_message_take(struct sock *sk, int flags, int len,
 {
 	bool peek = flags & MSG_PEEK, got = false;
 	struct myproto_sock *msk = myproto_sk(sk);
-	int skip;
 
 	*m = (struct myproto_message) {};
 	*err = 0;
 	spin_lock(&sk->sk_receive_queue.lock);
-	skip = peek ? READ_ONCE(sk->sk_peek_off) : -1;
 	if (msk->small_head && myproto_needs_skb(sk, flags))
-		*err = myproto_small_flush(sk, skip >= 0);
+		*err = myproto_small_flush(sk, peek &&
+					   READ_ONCE(sk->sk_peek_off) >= 0);
 	if (msk->small_head && skb_queue_empty(&sk->sk_write_queue) && !*err) {
 		m->rec = myproto_small_take(sk, &m->buf);
 		got = true;
 	} else if (!*err) {
-		got = myproto_message_take_skb(sk, peek, skip, len, m, err);
+		got = myproto_message_take_skb(sk, peek, len, m, err);
 	}
 	spin_unlock(&sk->sk_receive_queue.lock);
 
