@@ -297,8 +297,8 @@ static int myproto_dgram_send_small(struct sock *sk, struct msghdr *msg,
 	/* The peer is put after a grace period: myproto_dgram_associate(). */
 	rcu_read_lock();
 	peer = rcu_dereference(myproto_sk(sk)->peer);
-	if (peer && myproto_small_fits(sk, peer, len) &&
-	    len <= myproto_max_len(sk, peer)) {
+	if (peer && len && len <= myproto_max_len(sk, peer) &&
+	    myproto_small_appends(sk, peer, len)) {
 		err = myproto_may_send(sk, peer);
 		if (!err && !myproto_small_enqueue(sk, peer, NULL, msg, len))
 			err = len;

@@ -700,8 +700,8 @@ struct scm_fp_list *myproto_rights_recv(struct sk_buff *skb,
 void myproto_rights_close(struct sk_buff *skb);
 
 /* small.c */
-bool myproto_small_fits(const struct sock *sk, const struct sock *peer,
-			size_t len);
+bool myproto_small_appends(const struct sock *sk, const struct sock *peer,
+			   u32 len);
 struct myproto_small *myproto_small_alloc(struct sock *sk, struct sock *peer,
 					  struct msghdr *msg, u32 len,
 					  int *err);

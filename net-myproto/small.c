@@ -198,23 +198,17 @@ static bool myproto_small_append(struct sock *sk, struct sock *peer,
 }
 
 /* Whether to try myproto_small_append(), checked without the lock */
-static bool myproto_small_appends(const struct sock *peer, u32 need)
+bool myproto_small_appends(const struct sock *sk, const struct sock *peer,
+			   u32 len)
 {
 	const struct myproto_sock *msk = myproto_sk(peer);
+	u32 need = myproto_record_size(sk, len);
 
 	if (need > MYPROTO_SMALL_LOCKED)
 		return false;
 	if (READ_ONCE(msk->small_tail))
 		return need <= READ_ONCE(msk->small_space);
 	return need <= MYPROTO_SMALL_INLINE && myproto_small_inline(msk);
-}
-
-/* Whether to try myproto_small_enqueue() without a buffer for a message */
-bool myproto_small_fits(const struct sock *sk, const struct sock *peer,
-			size_t len)
-{
-	return len && len <= MYPROTO_SMALL_LOCKED &&
-	       myproto_small_appends(peer, myproto_record_size(sk, len));
 }
 
 /* Enqueue @buf, or @len bytes of @msg if @buf is NULL. Returns -ESTALE if the
@@ -279,7 +273,7 @@ int myproto_small_send(struct sock *sk, struct sock *peer, struct msghdr *msg,
 
 	if (!len || len > max)
 		return 0;
-	if (myproto_small_appends(peer, myproto_record_size(sk, len))) {
+	if (myproto_small_appends(sk, peer, len)) {
 		err = myproto_small_enqueue(sk, peer, NULL, msg, len);
 		if (err != -EFAULT)
 			goto out;
