@@ -455,10 +455,37 @@ static int kb_hand_over(struct kb_thread *t, bool recv, int len)
 	return 0;
 }
 
+/* In place of a queue: a wait queue, and how much there is. */
+static struct {
+	wait_queue_head_t wait;
+	atomic_t count;
+} queue;
+
+/* The same when the sender need not wait for the receiver */
+static int kb_pass(bool recv, int len)
+{
+	if (recv)
+		wait_event_interruptible(queue.wait,
+					 atomic_read_acquire(&queue.count));
+	if (!kb_copy(len, recv))
+		return -EFAULT;
+	if (recv) {
+		atomic_dec(&queue.count);
+		return 0;
+	}
+	atomic_inc(&queue.count);
+	smp_mb__after_atomic();
+	if (waitqueue_active(&queue.wait))
+		wake_up_interruptible(&queue.wait);
+	return 0;
+}
+
 static int kb_full(struct kb_thread *t, bool recv, int len)
 {
 	int done, err;
 
+	if (t->par->kb->fam == COPY && t->role <= RECV)
+		return kb_pass(recv, len);
 	if (t->par->kb->fam == COPY)
 		return kb_hand_over(t, recv, len);
 	for (done = 0; done < len; done += err) {
@@ -488,7 +515,7 @@ static int kb_thread_fn(void *data)
 			err = kb_full(t, false, kb->len);
 		break;
 	case RECV:
-		if (kb->type == SOCK_STREAM) {
+		if (kb->type == SOCK_STREAM && kb->fam != COPY) {
 			u64 got = 0, all = (u64)t->n * kb->len;
 
 			while (got < all && err >= 0) {
@@ -782,7 +809,7 @@ static bool kb_has(int f, const struct kb_case *c)
 		return true;
 	if (f == COPY)
 		return c->run == run_one || c->run == run_pingpong ||
-		       c->run == run_pingpong1;
+		       c->run == run_pingpong1 || c->run == run_stream2;
 	return c->type != DG && !c->n && c->senders != -1 &&
 	       (c->type == ST || f == VSOCK);
 }
@@ -955,6 +982,7 @@ static int __init kb_init(void)
 	memset(in_buf, 'k', KB_BUF);
 	init_waitqueue_head(&box[0].wait);
 	init_waitqueue_head(&box[1].wait);
+	init_waitqueue_head(&queue.wait);
 	rtnl_lock();
 	err = dev_open(init_net.loopback_dev, NULL);
 	rtnl_unlock();

@@ -667,7 +667,7 @@ static long do_setsockopt(struct worker *w)
 		SO_RCVBUF, SO_SNDBUF, SO_RCVLOWAT, SO_PEEK_OFF, SO_PASSCRED,
 		SO_TIMESTAMP, SO_TIMESTAMPNS, SO_TIMESTAMPING, SO_LINGER,
 		SO_DETACH_FILTER, SO_RCVBUFFORCE, SO_RCVTIMEO, SO_SNDTIMEO,
-		SO_PASSSEC, SO_PASSRIGHTS, SO_PASSPIDFD, SO_INQ,
+		SO_PASSSEC, SO_PASSRIGHTS, SO_PASSPIDFD, SO_INQ, SO_BUSY_POLL,
 	};
 	/* An int, a struct linger, or seconds and microseconds */
 	long val[] = { value(w), value(w) };

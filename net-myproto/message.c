@@ -58,7 +58,7 @@ static int myproto_may_send(struct sock *sk, struct sock *peer)
 	if (sk->sk_type != SOCK_DGRAM)
 		return 0;
 	err = security_sock_local_send(sk, peer);
-	/* A security module must not make a sender wait or take an skb. */
+	/* After these, the caller would wait or use an skb. */
 	return err == -EAGAIN || err == -ESTALE ? -EACCES : err;
 }
 
@@ -298,7 +298,7 @@ static int myproto_dgram_send_small(struct sock *sk, struct msghdr *msg,
 	rcu_read_lock();
 	peer = rcu_dereference(myproto_sk(sk)->peer);
 	if (peer && len && len <= myproto_max_len(sk, peer) &&
-	    myproto_small_appends(sk, peer, len)) {
+	    myproto_rx_space(peer) && myproto_small_appends(sk, peer, len)) {
 		err = myproto_may_send(sk, peer);
 		if (!err && !myproto_small_enqueue(sk, peer, NULL, msg, len))
 			err = len;
@@ -370,8 +370,12 @@ static bool myproto_message_take_skb(struct sock *sk, bool peek, int len,
 				     struct myproto_message *m, int *err)
 {
 	struct sk_buff_head *queue = myproto_message_queue(sk, peek);
-	int skip = peek ? READ_ONCE(sk->sk_peek_off) : -1;
 	struct sk_buff *skb = skb_peek(queue);
+	int skip = -1;
+
+	/* If data is left in buffers, SO_PEEK_OFF was set after the flush. */
+	if (peek && !myproto_sk(sk)->small_head)
+		skip = READ_ONCE(sk->sk_peek_off);
 
 	while (skip >= 0 && skb && myproto_peek_past(skb, skip)) {
 		skip -= skb->len;
@@ -437,6 +441,7 @@ static bool myproto_message_wait(struct sock *sk, int flags, int len,
 	bool peek = flags & MSG_PEEK, got;
 	int why = 0;
 
+	myproto_busy_poll(sk);
 	for (;;) {
 		/* model: recv_register. A peek leaves the message in the queue,
 		 * so its wake-up must not be exclusive.

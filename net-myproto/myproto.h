@@ -72,10 +72,10 @@ struct seq_file;
  * RCU. Listening sockets and bound SOCK_DGRAM sockets are freed by RCU. The
  * memory of others can be reused at once, for AF_MYPROTO sockets only, until a
  * grace period has passed. So a lookup that has taken a reference must check
- * the key again. The listening socket owns
- * connections that wait for accept(). On close, a socket leaves the table of
- * sockets.c first, so it is complete under the bucket lock. An open file keeps
- * its socket from being closed during a system call.
+ * the key again. The listening socket owns connections that wait for accept().
+ * On close, a socket leaves the table of sockets.c first, so it is complete
+ * under the bucket lock. An open file keeps its socket from being closed during
+ * a system call.
  */
 
 /**
@@ -387,8 +387,8 @@ static inline u32 myproto_inq(const struct sock *sk)
 
 static inline bool myproto_rx_empty(const struct sock *sk)
 {
-	/* First: the number of bytes does not change when a reader moves
-	 * messages between the queues. An empty message is moved only behind
+	/* Check this first: the number of bytes does not change when a reader
+	 * moves messages between the queues. An empty message is moved only behind
 	 * one that has bytes.
 	 */
 	if (myproto_inq(sk))
@@ -458,8 +458,9 @@ static inline int myproto_tx_state(const struct sock *sk, struct sock *peer)
 	return myproto_rx_space(peer) ? 0 : -EAGAIN;
 }
 
-/* Whether to wake readers of @sk. Below SO_RCVLOWAT only if one sleeps, which
- * may need less, or if senders are not woken. Called with the queue lock held.
+/* Whether to wake readers of @sk. Below SO_RCVLOWAT only if one sleeps, as it
+ * may need less, or if there is too little space to wake senders. Called with
+ * the queue lock held.
  */
 static inline bool myproto_rx_ready(const struct sock *sk)
 {
@@ -634,6 +635,7 @@ static inline void myproto_proc_unregister(struct net *net)
 
 /* queue.c */
 void myproto_data_ready(struct sock *sk);
+void myproto_busy_poll(struct sock *sk);
 int myproto_reader_wake(wait_queue_entry_t *entry, unsigned int mode, int flags,
 			void *key);
 void myproto_relay_init(wait_queue_entry_t *relay);

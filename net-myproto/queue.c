@@ -18,6 +18,7 @@
 #include <linux/uio.h>
 #include <linux/wait.h>
 #include <asm/ioctls.h>
+#include <net/busy_poll.h>
 #include <net/scm.h>
 #include <net/sock.h>
 #include <net/tcp_states.h>
@@ -31,8 +32,8 @@
 /* Up to this size, memory from kmalloc() is cheaper than pages. */
 #define MYPROTO_LINEAR_MAX	((int)SKB_WITH_OVERHEAD(MAX(SZ_8K, PAGE_SIZE)))
 
-/* sk_data_ready() without the barrier of sock_def_readable(). The callers have
- * it: myproto_rx_count() and myproto_wake_readers().
+/* sk_data_ready() without the barrier of sock_def_readable(). The caller has
+ * it: myproto_rx_count() or myproto_wake_readers().
  */
 void myproto_data_ready(struct sock *sk)
 {
@@ -48,6 +49,22 @@ void myproto_data_ready(struct sock *sk)
 						EPOLLIN | EPOLLRDNORM);
 	sk_wake_async_rcu(sk, SOCK_WAKE_WAITD, POLL_IN);
 	rcu_read_unlock();
+}
+
+/* With SO_BUSY_POLL, wait for data without sleeping. */
+void myproto_busy_poll(struct sock *sk)
+{
+	unsigned long start;
+
+	if (!sk_can_busy_loop(sk))
+		return;
+
+	start = busy_loop_current_time();
+	while (myproto_rx_empty(sk) && !myproto_rx_special(sk) &&
+	       !signal_pending(current) && !sk_busy_loop_timeout(sk, start)) {
+		cpu_relax();
+		cond_resched();
+	}
 }
 
 /* Wake function of readers: ignore wake-ups for space at the peer. */
@@ -107,16 +124,16 @@ static void myproto_relay_add(struct sock *sk, struct sock *peer)
 	smp_mb();
 }
 
-/* The relay of @sk is not in use afterwards. Called after @peer was cleared, or
- * with the queue lock of @sk held.
+/* The relay of @sk is not in use afterwards. Called after the peer of @sk was
+ * cleared, or with the queue lock of @sk held.
  */
 void myproto_relay_del(struct sock *sk, struct sock *peer)
 {
 	wait_queue_entry_t *relay = &myproto_sk(sk)->peer_relay;
 	wait_queue_head_t *wait = &myproto_sk(peer)->peer_wait;
 
-	/* Not if the list is empty: the wake-up that removed the relay may
-	 * still be running.
+	/* Do not test whether it is in the list: the wake-up that removed it
+	 * may still be running.
 	 */
 	if (!relay->private)
 		return;
@@ -410,11 +427,10 @@ static int myproto_try_enqueue(struct sock *sk, struct sock *peer,
 	if (files && scm_too_many_fds())
 		return -ETOOMANYREFS;
 
-	if (READ_ONCE(peer->sk_flags) & SK_FLAGS_TIMESTAMP)
-		__net_timestamp(skb);
-
 	/* model: send_enqueue */
 	spin_lock(&queue->lock);
+	if (READ_ONCE(peer->sk_flags) & SK_FLAGS_TIMESTAMP)
+		__net_timestamp(skb);
 	err = myproto_tx_state(sk, peer);
 	if (!err && files && !peer->sk_scm_rights)
 		err = -EPERM;

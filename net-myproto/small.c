@@ -24,6 +24,10 @@
 #define MYPROTO_SMALL_FEW	SZ_512
 #define MYPROTO_SMALL_MANY	SZ_4K
 
+/* myproto_small_data() of the buffer in the socket */
+static_assert(offsetof(struct myproto_sock, small_data) ==
+	      offsetofend(struct myproto_sock, small_inline));
+
 static u32 myproto_record_size(const struct sock *sk, u32 len)
 {
 	if (sk->sk_type == SOCK_STREAM)
@@ -80,8 +84,8 @@ static inline bool myproto_small_fill(const struct sock *sk, void *to,
 }
 
 /* Allocate and fill a buffer. The memory cgroup of @peer is charged. Sets *@err
- * to -ESTALE if there is no memory for a large buffer: an skb can use small
- * pages.
+ * to -ESTALE if there is no memory for a large buffer, without reclaim: an skb
+ * can use small pages.
  */
 struct myproto_small *myproto_small_alloc(struct sock *sk, struct sock *peer,
 					  struct msghdr *msg, u32 len, int *err)
@@ -104,7 +108,7 @@ struct myproto_small *myproto_small_alloc(struct sock *sk, struct sock *peer,
 	*err = -ENOBUFS;
 	old = myproto_charge_begin(sk, peer, &gfp);
 	if (size > KMALLOC_MAX_CACHE_SIZE) {
-		gfp |= __GFP_NORETRY;
+		gfp &= ~(__GFP_DIRECT_RECLAIM | __GFP_RETRY_MAYFAIL);
 		*err = -ESTALE;
 	}
 	buf = kmalloc(size, gfp);
@@ -225,11 +229,11 @@ int myproto_small_enqueue(struct sock *sk, struct sock *peer,
 	/* model: send_enqueue */
 	spin_lock(&peer->sk_receive_queue.lock);
 	err = myproto_tx_state(sk, peer);
-	/* First: without space, the skb must wait, not the buffer. */
+	/* Even without space, so that the sender waits with the skb. */
 	if ((!err || err == -EAGAIN) && !myproto_small_suits(sk, peer))
 		err = -ESTALE;
-	/* Append the data of a small @buf, too. Otherwise threads whose pages
-	 * are not present could fill memory with buffers of one byte.
+	/* Append the data of a small @buf, too. Otherwise a sender whose pages
+	 * are not present could queue large buffers with one charged byte each.
 	 */
 	if (!err && (!buf || buf->in <= MYPROTO_SMALL_LOCKED))
 		added = myproto_small_append(sk, peer, msg, len, buf, &charge);
@@ -463,7 +467,9 @@ int myproto_small_flush(struct sock *sk, bool all)
 		/* The reader may have called prepare_to_wait() already. */
 		__set_current_state(TASK_RUNNING);
 		old = myproto_charge_begin(sk, sk, &gfp);
-		skb = alloc_skb(len, gfp);
+		/* It is the reader's cgroup, so reclaim as usual. */
+		gfp &= ~__GFP_NORETRY;
+		skb = alloc_skb(len, gfp | __GFP_RETRY_MAYFAIL);
 		myproto_charge_end(old);
 		spin_lock(&sk->sk_receive_queue.lock);
 		/* Other threads may have read the message meanwhile. */

@@ -193,8 +193,8 @@ static int myproto_rx_small(struct sock *sk, struct myproto_read *rd,
  *
  * Returns an error, 1 if there is data to read or if data was read, or 0. If 0,
  * @end says whether the stream has ended or has an error. Both are checked
- * under one lock: data before the end must be read first. Sets @taken if no
- * data is left in other places.
+ * under one lock: data before the end must be read first. Sets @taken if the
+ * buffers and the receive queue are empty.
  */
 static int myproto_rx_take(struct sock *sk, struct myproto_read *rd,
 			   bool *taken, bool *end)
@@ -225,7 +225,7 @@ static int myproto_rx_take(struct sock *sk, struct myproto_read *rd,
 
 	if (buf)
 		myproto_small_put(buf);
-	/* Data that was moved to an existing skb has a smaller charge. */
+	/* Data that was appended to an skb is charged less there. */
 	if (small || flushed)
 		myproto_wake_made_room(sk);
 	/* New skbs are charged more. If senders cannot send more now, readers
@@ -370,6 +370,7 @@ static long myproto_wait_data(struct sock *sk, const struct myproto_read *rd,
 	const bool peek = rd && rd->peek;
 	bool ready;
 
+	myproto_busy_poll(sk);
 	spin_lock(&sk->sk_receive_queue.lock);
 	msk->rx_waiting++;
 	/* model: recv_register, recv_check */
@@ -413,19 +414,21 @@ static void myproto_read_start(struct myproto_read *rd)
 static int myproto_read_step(struct sock *sk, struct myproto_read *rd,
 			     bool *taken, bool *end)
 {
-	int more, before = rd->copied;
+	int more = 1, before = rd->copied;
 
 	if (rd->peek || skb_queue_empty(&sk->sk_write_queue)) {
 		more = myproto_rx_take(sk, rd, taken, end);
-		if (more <= 0 || rd->copied != before)
+		/* After ENOBUFS, part of the data may have been moved. */
+		if (rd->copied != before ||
+		    skb_queue_empty(&sk->sk_write_queue))
 			return more;
 	}
-	return myproto_rx_copy(sk, rd) ? : 1;
+	return myproto_rx_copy(sk, rd) ? : more;
 }
 
 /* Read without the socket lock if the first small buffer has all the data that
- * the read needs, the data is short, and no reader holds that lock. Called with
- * the queue lock held, so the user pages must be present. Returns the number of
+ * the read needs, the data is short, and rx_busy is not set. Called with the
+ * queue lock held, so the user pages must be present. Returns the number of
  * bytes, or 0.
  */
 static int myproto_read_locked(struct sock *sk, struct msghdr *msg, int want,

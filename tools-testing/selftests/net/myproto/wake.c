@@ -476,7 +476,39 @@ TEST_F(type, peek_and_poll)
 	EXPECT_EQ(0, missed);
 }
 
-/* What peeking moves elsewhere, and charges less there, makes room. */
+/* With SO_BUSY_POLL a reader sleeps only after that time. */
+TEST_F(type, busy_poll)
+{
+	struct worker reader = { .call = call_recv, .len = LEN };
+	int fd[2], i;
+
+	catch_usr1(_metadata);
+	my_connection(_metadata, fd);
+	reader.fd = fd[0];
+	worker_start(_metadata, &reader);
+	set_int_opt(_metadata, fd[0], SO_BUSY_POLL, 60 * 1000 * 1000);
+	worker_tell(&reader);
+	for (i = 0; i < 100; i++) {
+		usleep(1000);
+		EXPECT_FALSE(worker_waits(&reader));
+	}
+	expect_send(_metadata, fd[1], "abc");
+	ASSERT_TRUE(worker_finish(&reader));
+	EXPECT_EQ(3, reader.ret);
+
+	worker_tell(&reader);
+	while (!worker_idle(&reader))
+		pthread_kill(reader.thread, SIGUSR1);
+	EXPECT_EQ(EINTR, reader.err);
+
+	set_int_opt(_metadata, fd[0], SO_BUSY_POLL, 1);
+	worker_sleep(_metadata, &reader);
+	expect_send(_metadata, fd[1], "abc");
+	ASSERT_TRUE(worker_finish(&reader));
+	EXPECT_EQ(3, reader.ret);
+}
+
+/* A peek that appends data to an skb frees space. */
 TEST(peek_makes_room)
 {
 	int fd[2], epoll, charged;
