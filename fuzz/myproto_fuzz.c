@@ -676,6 +676,9 @@ static long do_setsockopt(struct worker *w)
 	int level = one_in(w, 50) ? value(w) : SOL_SOCKET;
 	socklen_t len = one_in(w, 8) ? below(w, sizeof(val)) : sizeof(val);
 
+	/* Do not spend the time with waiting. */
+	if (opt == SO_BUSY_POLL)
+		val[0] %= 1000;
 	return setsockopt(pick(w), level, opt, val, len);
 }
 
