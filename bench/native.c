@@ -94,7 +94,7 @@ static struct {
 
 /* A case of one family */
 struct kb {
-	int fam, type, len, flags, burst, mode;
+	int fam, type, len, flags, burst, mode, busy;
 	int (*run)(struct kb *kb, int n, u64 *ns);
 	struct socket *s[KB_SENDERS + 1];
 	struct kb_addr to;
@@ -223,6 +223,8 @@ static int kb_pair(struct kb *kb, int senders)
 			kb_tune(kb->fam, kb->s[1]);
 		kb_release(&l);
 	}
+	if (!err)
+		kb->s[1]->sk->sk_ll_usec = kb->busy;
 	return err;
 }
 
@@ -749,6 +751,7 @@ struct kb_case {
 	int burst, mode;
 	int ms;			/* a turn, if it is not the slice */
 	int n;			/* operations a round, or 0: as many as fit */
+	int busy;		/* SO_BUSY_POLL of the receiver */
 };
 
 #define ST SOCK_STREAM
@@ -794,6 +797,9 @@ static const struct kb_case cases[] = {
 	{ "stream-2cpu", ST, 4096, run_stream2, 1, .n = 1000 },
 	{ "stream-2cpu", ST, 65536, run_stream2, 1, .n = 100 },
 	{ "seqpacket-2cpu", SP, 64, run_stream2, 1, .n = 2000 },
+	{ "stream-busy", ST, 64, run_stream2, 1, .n = 2000, .busy = 50 },
+	{ "stream-busy", ST, 4096, run_stream2, 1, .n = 1000, .busy = 50 },
+	{ "seqpacket-busy", SP, 64, run_stream2, 1, .n = 2000, .busy = 50 },
 	{ "dgram-2to1", DG, 64, run_fanin, 2, .n = 2000 },
 	{ "stream-rtt2", ST, 64, run_pingpong, 1, .mode = POLL, .n = 500 },
 	{ "seqpacket-rtt2", SP, 64, run_pingpong, 1, .mode = POLL, .n = 500 },
@@ -831,6 +837,7 @@ static void kb_case(const struct kb_case *c)
 		k->len = c->len;
 		k->burst = c->burst;
 		k->mode = c->mode;
+		k->busy = c->busy;
 		k->n = c->n;
 		k->run = f == COPY && c->run == run_one ? run_copy : c->run;
 		if (c->senders == -2)

@@ -2,7 +2,7 @@
 # native.sh [PARAMETER=VALUE...]: run native.c, with module parameters, in a
 # User-Mode Linux that costs what a kernel on x86 does, and write what it measured
 # to build/bench/native.tsv, or NAME.tsv; what the module says beside that is shown.
-# QUIET=0 measures on a busy machine, too.
+# It is booted BOOTS times, 1 if not set. QUIET=0 measures on a busy machine, too.
 . "$(dirname "$0")/../scripts/lib/common.sh"
 here=$top/bench
 tree=$build/native-tree
@@ -56,15 +56,16 @@ if [ "${QUIET:-1}" != 0 ]; then
 	done
 	[ "$free" -ge 90 ] || die "other programs use this machine, $free % of it are idle: end them, or measure nevertheless with QUIET=0"
 fi
-# The module never stays loaded, and so insmod fails.
-LIMIT=1800 CPUS=2 "$lib/uml.sh" native bench-native taskset 1 \
-	sh -c 'insmod "$@" 2>&1 | grep -v "temporarily unavailable" || :' sh "$module/native.ko" "$@" ||
-	die "the benchmark failed in User-Mode Linux; the guest's kernel log is build/logs/bench-native.dmesg"
-! grep -a 'native: error' "$logs/bench-native.dmesg" >&2 || die "a case of bench/native.c failed"
-sed -n 's/\r$//; s/^.*native: scale: //p' "$logs/bench-native.dmesg"
 values=$build/bench/${NAME:-native}.tsv
-{
-	printf 'bench\tsize\tfamily\tns\tratio\tq1\tq3\trounds\n'
-	sed -n 's/\r$//; s/^.*native: \([a-z0-9-]*|[0-9]\)/\1/p' "$logs/bench-native.dmesg" | tr '|' '\t'
-} >"$values"
+printf 'bench\tsize\tfamily\tns\tratio\tq1\tq3\trounds\n' >"$values"
+dmesg=$logs/bench-native.dmesg
+for ((boot = 0; boot < ${BOOTS:-1}; boot++)); do
+	# The module never stays loaded, and so insmod fails.
+	LIMIT=1800 CPUS=2 "$lib/uml.sh" native bench-native taskset 1 \
+		sh -c 'insmod "$@" 2>&1 | grep -v "temporarily unavailable" || :' sh "$module/native.ko" "$@" ||
+		die "the benchmark failed in User-Mode Linux; the guest's kernel log is build/logs/bench-native.dmesg"
+	! grep -a 'native: error' "$dmesg" >&2 || die "a case of bench/native.c failed"
+	sed -n 's/\r$//; s/^.*native: scale: //p' "$dmesg"
+	sed -n 's/\r$//; s/^.*native: \([a-z0-9-]*|[0-9]\)/\1/p' "$dmesg" | tr '|' '\t' >>"$values"
+done
 [ "$(wc -l <"$values")" -gt 1 ] || die "bench/native.c measured nothing; see build/logs/bench-native.dmesg"

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""report.py BARS FOLDER: compare what was measured, FOLDER/native.tsv and
-FOLDER/qemu.tsv, with the bars, and write FOLDER/chart.dat, which chart.gp draws.
-Fails when a bar is missed, or when what it is about was not measured."""
+"""report.py BARS FOLDER: compare what was measured, FOLDER/native.tsv (medians of
+its boots) and FOLDER/qemu.tsv, with the bars, and write FOLDER/chart.dat, which
+chart.gp draws. Fails when a bar is missed, or what it is about was not measured."""
+import collections
 import csv
 import math
+import statistics
 import sys
 
 bars, folder = sys.argv[1:]
@@ -20,9 +22,11 @@ def rows(name):
 
 qemu = {(row["bench"], row["type"], row["size"], row["metric"], row["family"]): float(row["value"])
         for row in rows("qemu")}
-native = {(row["bench"], row["size"], row["family"]):
-          {name: int(row[name]) for name in ("ns", "ratio", "q1", "q3")}
-          for row in rows("native")}
+boots = collections.defaultdict(list)
+for row in rows("native"):
+    boots[row["bench"], row["size"], row["family"]].append(row)
+native = {key: {name: statistics.median_low(int(row[name]) for row in found) for name in ("ns", "ratio", "q1", "q3")}
+          for key, found in boots.items()}
 
 
 def compare(engine, bench, kind, size, metric, against):
@@ -43,7 +47,7 @@ def compare(engine, bench, kind, size, metric, against):
 limits = {}     # what the chart marks, by engine, case, type and size
 faults = []
 print(f'{"":36}{"bytes":>8}{"AF_UNIX":>10}{"AF_MYPROTO":>12}{"":6}{"ratio":>7}  {"quartiles":13}'
-      f'{"copying":>8}{"instructions":>13}{"bar":>6}')
+      f'{"floor":>8}{"instructions":>13}{"bar":>6}')
 with open(bars, encoding="ascii") as file:
     lines = [line for line in file if line.strip() and line[0] != "#"]
 for line in lines:
@@ -63,7 +67,7 @@ for line in lines:
             case, its_kind, its_metric = same.split()
             also = compare("qemu", case, its_kind, size, its_metric, "unix")
             also = f"{also[2]:.3f}" if also else ""
-        # What two copies take, which nobody can do without.
+        # Two copies, and wake-ups if there are two threads: nobody can do without.
         floor = native.get((bench, size, "copy")) if engine == "native" else None
         floor = f'{floor["ratio"] / 1000:.3f}' if floor else ""
         met = ratio <= float(bound)

@@ -391,7 +391,9 @@ static bool myproto_message_take_skb(struct sock *sk, bool peek, int len,
 		skb_get(skb);
 		skb->peeked = 1;
 		m->off = max(skip, 0);
-		sk_peek_offset_fwd(sk, min_t(int, skb->len - m->off, len));
+		if (skip >= 0)
+			sk_peek_offset_fwd(sk, min_t(int, skb->len - m->off,
+						     len));
 	} else {
 		__skb_unlink(skb, queue);
 		if (MYPROTO_CB(skb)->fpl)

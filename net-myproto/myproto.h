@@ -141,11 +141,10 @@ struct myproto_record {
 
 /* Largest data without an skb. Stream: the largest kmalloc() cache. More data
  * goes to skbs, because splice() can move their pages. Message: a size that the
- * page allocator can provide at low cost.
+ * page allocator can provide at low cost, also if a reader needs an skb.
  */
 #define MYPROTO_SMALL_MAX	(SZ_8K - sizeof(struct myproto_small))
-#define MYPROTO_SMALL_MESSAGE	(SZ_32K - sizeof(struct myproto_small) - \
-				 sizeof(struct myproto_record))
+#define MYPROTO_SMALL_MESSAGE	SKB_WITH_OVERHEAD(SZ_32K)
 
 /* Most bytes that are copied under the queue lock: a record of 1 KiB */
 #define MYPROTO_SMALL_LOCKED	((int)(SZ_1K + sizeof(struct myproto_record)))
@@ -388,8 +387,8 @@ static inline u32 myproto_inq(const struct sock *sk)
 static inline bool myproto_rx_empty(const struct sock *sk)
 {
 	/* Check this first: the number of bytes does not change when a reader
-	 * moves messages between the queues. An empty message is moved only behind
-	 * one that has bytes.
+	 * moves messages between the queues. An empty message is moved only
+	 * behind one that has bytes.
 	 */
 	if (myproto_inq(sk))
 		return false;

@@ -10,11 +10,14 @@
 #include <linux/pid.h>
 #include <linux/pidfs.h>
 #include <linux/poll.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/sched/stat.h>
 #include <linux/sizes.h>
 #include <linux/skbuff.h>
 #include <linux/sockios.h>
+#include <linux/task_work.h>
 #include <linux/uio.h>
 #include <linux/wait.h>
 #include <asm/ioctls.h>
@@ -51,7 +54,10 @@ void myproto_data_ready(struct sock *sk)
 	rcu_read_unlock();
 }
 
-/* With SO_BUSY_POLL, wait for data without sleeping. */
+/* With SO_BUSY_POLL, wait for data without sleeping. Stop if another task needs
+ * the CPU, as it may be the sender, and if there is work for the return to user
+ * mode, as CPU bandwidth control throttles tasks there.
+ */
 void myproto_busy_poll(struct sock *sk)
 {
 	unsigned long start;
@@ -61,9 +67,10 @@ void myproto_busy_poll(struct sock *sk)
 
 	start = busy_loop_current_time();
 	while (myproto_rx_empty(sk) && !myproto_rx_special(sk) &&
-	       !signal_pending(current) && !sk_busy_loop_timeout(sk, start)) {
+	       !signal_pending(current) && !task_work_pending(current) &&
+	       single_task_running() && !sk_busy_loop_timeout(sk, start)) {
 		cpu_relax();
-		cond_resched();
+		cond_resched_tasks_rcu_qs();
 	}
 }
 
@@ -429,8 +436,6 @@ static int myproto_try_enqueue(struct sock *sk, struct sock *peer,
 
 	/* model: send_enqueue */
 	spin_lock(&queue->lock);
-	if (READ_ONCE(peer->sk_flags) & SK_FLAGS_TIMESTAMP)
-		__net_timestamp(skb);
 	err = myproto_tx_state(sk, peer);
 	if (!err && files && !peer->sk_scm_rights)
 		err = -EPERM;
@@ -439,6 +444,8 @@ static int myproto_try_enqueue(struct sock *sk, struct sock *peer,
 	if (!err && peer->sk_type != SOCK_STREAM)
 		reason = sk_filter_reason(peer, skb);
 	if (!err && !reason) {
+		if (READ_ONCE(peer->sk_flags) & SK_FLAGS_TIMESTAMP)
+			__net_timestamp(skb);
 		if (cred->pid)
 			myproto_skb_set_cred(skb, cred);
 		if (files)

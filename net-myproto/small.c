@@ -439,6 +439,12 @@ static int myproto_small_room(struct sock *sk)
 	       len : max(len, (int)SKB_WITH_OVERHEAD(SZ_4K));
 }
 
+static bool myproto_small_needs_flush(const struct sock *sk, bool all)
+{
+	return myproto_sk(sk)->small_head &&
+	       (all || skb_queue_empty(&sk->sk_write_queue));
+}
+
 /**
  * myproto_small_flush - move data to skbs for a reader that needs them
  * @sk: the receiver
@@ -457,8 +463,7 @@ int myproto_small_flush(struct sock *sk, bool all)
 	int len, err = 0;
 	gfp_t gfp;
 
-	while (!err && myproto_sk(sk)->small_head &&
-	       (all || skb_queue_empty(&sk->sk_write_queue))) {
+	while (!err && myproto_small_needs_flush(sk, all)) {
 		skb = myproto_small_tail(sk);
 		if (skb && myproto_small_move(sk, skb, false))
 			continue;
@@ -478,7 +483,8 @@ int myproto_small_flush(struct sock *sk, bool all)
 		else if (!myproto_small_move(sk, skb, true))
 			consume_skb(skb);
 	}
-	return err;
+	/* Other threads may have taken or moved the data instead. */
+	return myproto_small_needs_flush(sk, all) ? err : 0;
 }
 
 /* Drop all data on close. The peer is still set. No thread reads or sends. */

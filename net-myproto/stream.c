@@ -370,7 +370,6 @@ static long myproto_wait_data(struct sock *sk, const struct myproto_read *rd,
 	const bool peek = rd && rd->peek;
 	bool ready;
 
-	myproto_busy_poll(sk);
 	spin_lock(&sk->sk_receive_queue.lock);
 	msk->rx_waiting++;
 	/* model: recv_register, recv_check */
@@ -485,6 +484,7 @@ static int myproto_read_small(struct sock *sk, struct msghdr *msg, int want,
 			return 0;
 		if (!*timeo)
 			return -EAGAIN;
+		myproto_busy_poll(sk);
 		*timeo = myproto_wait_data(sk, NULL, *timeo);
 	}
 	target = sock_rcvlowat(sk, flags & MSG_WAITALL, want);
@@ -526,6 +526,8 @@ static int myproto_stream_read(struct sock *sk, struct myproto_read *rd,
 	rd->peek = flags & MSG_PEEK;
 	rd->flush = rd->pipe || myproto_needs_skb(sk, flags);
 
+	if (timeo)
+		myproto_busy_poll(sk);
 	myproto_read_lock(sk);
 	for (;;) {
 		if (rd->peek)

@@ -13,13 +13,13 @@ short)
 	qemu=("-s 1/50 -r 3 -b oneway,burst,bulk,pingpong,connect,bind,pair,cycle"
 		"-s 1 -r 1 -b memory"
 		"-s 1/10 -r 1 -b lookup -f myproto,unix")
-	native=(rounds=41 limit=4)
+	native=(rounds=41 limit=3) boots=3
 	limit=900 ;;
 full)
 	qemu=("-s 1/10 -r 5 -b oneway,burst,bulk,pingpong,connect,bind,pair,cycle,fanin,slow"
 		"-s 1 -r 3 -b memory"
 		"-s 1/10 -r 3 -b lookup")
-	native=(rounds=401 limit=40)
+	native=(rounds=401 limit=40) boots=5
 	limit=36000 ;;
 *) die "BENCH=$form: there are BENCH=short and BENCH=full" ;;
 esac
@@ -32,7 +32,7 @@ mkdir -p "$out"
 rm -f "$out"/*
 
 say "the time, in User-Mode Linux"
-"$top/bench/native.sh" "${native[@]}"
+BOOTS=$boots "$top/bench/native.sh" "${native[@]}"
 NAME=scale MEM=5G "$top/bench/native.sh" scale=1000000 families=3 >"$out/scale.txt"
 say "instructions, in QEMU"
 LIMIT=$limit FILES="$build/programs/myproto_bench $top/bench/guest.sh" "$lib/qemu.sh" bench bench-qemu \

@@ -476,36 +476,51 @@ TEST_F(type, peek_and_poll)
 	EXPECT_EQ(0, missed);
 }
 
-/* With SO_BUSY_POLL a reader sleeps only after that time. */
+static long call_echo(struct worker *worker)
+{
+	char c;
+
+	return recv(worker->fd, &c, 1, 0) == 1 ? send(worker->fd, &c, 1, 0) : 0;
+}
+
+static void run_on(struct __test_metadata *_metadata, pid_t tid, int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	ASSERT_EQ(0, sched_setaffinity(tid, sizeof(set), &set));
+}
+
+/* With SO_BUSY_POLL a reader does not sleep for each message. */
 TEST_F(type, busy_poll)
 {
-	struct worker reader = { .call = call_recv, .len = LEN };
-	int fd[2], i;
+	struct worker server = { .call = call_echo, .loop = true };
+	int fd[2], cpu[2], i, n = 0;
+	cpu_set_t set;
+	long before;
+	char c;
 
-	catch_usr1(_metadata);
+	ASSERT_EQ(0, sched_getaffinity(0, sizeof(set), &set));
+	for (i = 0; i < CPU_SETSIZE && n < 2; i++)
+		if (CPU_ISSET(i, &set))
+			cpu[n++] = i;
+	if (n < 2)
+		SKIP(return, "needs two CPUs");
+
 	my_connection(_metadata, fd);
-	reader.fd = fd[0];
-	worker_start(_metadata, &reader);
-	set_int_opt(_metadata, fd[0], SO_BUSY_POLL, 60 * 1000 * 1000);
-	worker_tell(&reader);
-	for (i = 0; i < 100; i++) {
-		usleep(1000);
-		EXPECT_FALSE(worker_waits(&reader));
+	for (i = 0; i < 2; i++)
+		set_int_opt(_metadata, fd[i], SO_BUSY_POLL, 1000 * 1000);
+	server.fd = fd[1];
+	worker_start(_metadata, &server);
+	run_on(_metadata, 0, cpu[0]);
+	run_on(_metadata, server.tid, cpu[1]);
+	before = workers_switches(&server, 1);
+	for (i = 0; i < ROUNDS; i++) {
+		expect_send(_metadata, fd[0], "x");
+		ASSERT_EQ(1, recv(fd[0], &c, 1, 0));
 	}
-	expect_send(_metadata, fd[1], "abc");
-	ASSERT_TRUE(worker_finish(&reader));
-	EXPECT_EQ(3, reader.ret);
-
-	worker_tell(&reader);
-	while (!worker_idle(&reader))
-		pthread_kill(reader.thread, SIGUSR1);
-	EXPECT_EQ(EINTR, reader.err);
-
-	set_int_opt(_metadata, fd[0], SO_BUSY_POLL, 1);
-	worker_sleep(_metadata, &reader);
-	expect_send(_metadata, fd[1], "abc");
-	ASSERT_TRUE(worker_finish(&reader));
-	EXPECT_EQ(3, reader.ret);
+	EXPECT_GT(ROUNDS / 2, workers_switches(&server, 1) - before);
 }
 
 /* A peek that appends data to an skb frees space. */
