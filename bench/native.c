@@ -223,8 +223,8 @@ static int kb_pair(struct kb *kb, int senders)
 			kb_tune(kb->fam, kb->s[1]);
 		kb_release(&l);
 	}
-	if (!err)
-		kb->s[1]->sk->sk_ll_usec = kb->busy;
+	for (i = 0; !err && i < 2; i++)
+		kb->s[i]->sk->sk_ll_usec = kb->busy;
 	return err;
 }
 
@@ -797,13 +797,14 @@ static const struct kb_case cases[] = {
 	{ "stream-2cpu", ST, 4096, run_stream2, 1, .n = 1000 },
 	{ "stream-2cpu", ST, 65536, run_stream2, 1, .n = 100 },
 	{ "seqpacket-2cpu", SP, 64, run_stream2, 1, .n = 2000 },
-	{ "stream-busy", ST, 64, run_stream2, 1, .n = 2000, .busy = 50 },
-	{ "stream-busy", ST, 4096, run_stream2, 1, .n = 1000, .busy = 50 },
-	{ "seqpacket-busy", SP, 64, run_stream2, 1, .n = 2000, .busy = 50 },
 	{ "dgram-2to1", DG, 64, run_fanin, 2, .n = 2000 },
 	{ "stream-rtt2", ST, 64, run_pingpong, 1, .mode = POLL, .n = 500 },
 	{ "seqpacket-rtt2", SP, 64, run_pingpong, 1, .mode = POLL, .n = 500 },
 	{ "dgram-rtt2", DG, 64, run_pingpong, 1, .mode = POLL, .n = 500 },
+	{ "stream-sleep2", ST, 64, run_pingpong, 1, .n = 500 },
+	{ "stream-busy2", ST, 64, run_pingpong, 1, .n = 500, .busy = 50 },
+	{ "seqpacket-busy2", SP, 64, run_pingpong, 1, .n = 500, .busy = 50 },
+	{ "dgram-busy2", DG, 64, run_pingpong, 1, .n = 500, .busy = 50 },
 };
 
 /* Others are for comparison, in what does not depend on threads. */

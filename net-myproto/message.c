@@ -297,7 +297,8 @@ static int myproto_dgram_send_small(struct sock *sk, struct msghdr *msg,
 	/* The peer is put after a grace period: myproto_dgram_associate(). */
 	rcu_read_lock();
 	peer = rcu_dereference(myproto_sk(sk)->peer);
-	if (peer && len && len <= myproto_max_len(sk, peer) &&
+	/* No buffer has a limit as low as MYPROTO_SMALL_LOCKED. */
+	if (peer && len && len <= MYPROTO_SMALL_LOCKED &&
 	    myproto_rx_space(peer) && myproto_small_appends(sk, peer, len)) {
 		err = myproto_may_send(sk, peer);
 		if (!err && !myproto_small_enqueue(sk, peer, NULL, msg, len))

@@ -13,7 +13,7 @@ short)
 	qemu=("-s 1/50 -r 3 -b oneway,burst,bulk,pingpong,connect,bind,pair,cycle"
 		"-s 1 -r 1 -b memory"
 		"-s 1/10 -r 1 -b lookup -f myproto,unix")
-	native=(rounds=41 limit=3) boots=3
+	native=(rounds=41 limit=3) boots=5
 	limit=900 ;;
 full)
 	qemu=("-s 1/10 -r 5 -b oneway,burst,bulk,pingpong,connect,bind,pair,cycle,fanin,slow"
