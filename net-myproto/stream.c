@@ -470,13 +470,16 @@ static int myproto_read_small(struct sock *sk, struct msghdr *msg, int want,
 			      int flags, long *timeo)
 {
 	struct myproto_small *buf = NULL;
+	u32 inq = myproto_inq(sk);
 	int len, target;
 
 	if (myproto_needs_skb(sk, flags))
 		return 0;
 
-	if (myproto_inq(sk)) {
-		if (!READ_ONCE(myproto_sk(sk)->small_tail))
+	if (inq) {
+		/* In skbs, or too long for myproto_read_locked() */
+		if (!READ_ONCE(myproto_sk(sk)->small_tail) ||
+		    min_t(u32, want, inq) > MYPROTO_SMALL_LOCKED)
 			return 0;
 		spin_lock(&sk->sk_receive_queue.lock);
 	} else {
