@@ -327,14 +327,13 @@ TEST_F(fault, part_of_peek)
 {
 	int fd[2], i, n, failed = 0;
 	bool unused = false;
-	char buf[1];
 
 	for (n = 1; !unused; n++) {
 		small_connection(_metadata, SOCK_STREAM, fd);
 		for (i = 0; i < 4; i++)
 			ASSERT_EQ(4000, send(fd[0], large, 4000, 0));
 		fault_arm(&self->fault, n);
-		failed += recv(fd[1], buf, 1, MSG_PEEK) != 1;
+		failed += recv(fd[1], large, 1, MSG_PEEK) != 1;
 		unused = fault_unused(&self->fault);
 		EXPECT_EQ(16000U, my_drain(_metadata, fd[1]));
 		close(fd[0]);

@@ -507,7 +507,6 @@ TEST_F(type, busy_poll)
 			cpu[n++] = i;
 	if (n < 2)
 		SKIP(return, "needs two CPUs");
-
 	my_connection(_metadata, fd);
 	for (i = 0; i < 2; i++)
 		set_int_opt(_metadata, fd[i], SO_BUSY_POLL, 1000 * 1000);
