@@ -486,10 +486,9 @@ static int kb_full(struct kb_thread *t, bool recv, int len)
 {
 	int done, err;
 
-	if (t->par->kb->fam == COPY && t->role <= RECV)
-		return kb_pass(recv, len);
 	if (t->par->kb->fam == COPY)
-		return kb_hand_over(t, recv, len);
+		return t->role == SEND || t->role == RECV ?
+		       kb_pass(recv, len) : kb_hand_over(t, recv, len);
 	for (done = 0; done < len; done += err) {
 		err = kb_once(t, recv, len - done);
 		if (err < 0)
@@ -751,7 +750,7 @@ struct kb_case {
 	int burst, mode;
 	int ms;			/* a turn, if it is not the slice */
 	int n;			/* operations a round, or 0: as many as fit */
-	int busy;		/* SO_BUSY_POLL of the receiver */
+	int busy;		/* SO_BUSY_POLL of both ends */
 };
 
 #define ST SOCK_STREAM
