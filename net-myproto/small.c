@@ -472,7 +472,7 @@ int myproto_small_flush(struct sock *sk, bool all)
 		/* The reader may have called prepare_to_wait() already. */
 		__set_current_state(TASK_RUNNING);
 		old = myproto_charge_begin(sk, sk, &gfp);
-		/* It is the reader's cgroup, so reclaim as usual. */
+		/* Usually the cgroup is that of the reader, so reclaim. */
 		gfp &= ~__GFP_NORETRY;
 		skb = alloc_skb(len, gfp | __GFP_RETRY_MAYFAIL);
 		myproto_charge_end(old);
