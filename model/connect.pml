@@ -719,13 +719,6 @@ end_accept_sleep:			WAIT_OVER(t);
 				fi
 			od; skip;
 			d_step { wq_del(LQ, t); woken[t] = 0 };
-#ifndef MUT_LAST_LOOK
-			/* accept_last */
-			if
-			:: res == AGAIN -> accept_take(res, c, a)
-			:: else
-			fi
-#endif
 		:: else
 		fi;
 		if

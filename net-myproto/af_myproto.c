@@ -283,6 +283,7 @@ struct sock *myproto_sk_clone(struct sock *listener)
 	__sock_put(sk);
 	/* Reset what sk_clone() copies. */
 	sock_reset_flag(sk, SOCK_RCU_FREE);
+	sock_reset_flag(sk, SOCK_FASYNC);
 	atomic64_set(&sk->sk_cookie, 0);
 	sk->sk_state = TCP_CLOSE;
 	sk->sk_shutdown = 0;

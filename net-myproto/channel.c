@@ -172,6 +172,7 @@ int myproto_channel_insert_any(struct sock *sk, u32 first, u32 last)
 	u32 channel = start;
 	int err;
 
+	KUNIT_STATIC_STUB_REDIRECT(myproto_channel_insert_any, sk, first, last);
 	do {
 		err = myproto_channel_insert(sk, channel);
 		if (err != -EEXIST)

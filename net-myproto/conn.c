@@ -691,7 +691,9 @@ void myproto_close(struct sock *sk, bool reset)
 	spin_unlock(&sk->sk_receive_queue.lock);
 
 	myproto_close_children(&children);
-	/* This needs no lock: no connect() is added any more. */
+	/* This needs no lock: no connect() is added any more. If one is just
+	 * leaving, myproto_close_peer() waits for its queue lock section.
+	 */
 	if (listens && !list_empty(&msk->connect_queue))
 		myproto_refuse(sk);
 	if (reset)

@@ -47,17 +47,11 @@ static struct sk_buff *myproto_message_alloc(struct sock *sk,
 	return skb;
 }
 
-/* Ask security modules about a message to @peer. For SOCK_SEQPACKET the check
- * in connect() is enough. Each SOCK_DGRAM message is checked, so that a change
- * of labels or rules takes effect at once, as with AF_UNIX.
- */
-static int myproto_may_send(struct sock *sk, struct sock *peer)
+/* See myproto_may_send(). */
+int __myproto_may_send(struct sock *sk, struct sock *peer)
 {
-	int err;
+	int err = security_sock_local_send(sk, peer);
 
-	if (sk->sk_type != SOCK_DGRAM)
-		return 0;
-	err = security_sock_local_send(sk, peer);
 	/* After these, the caller would wait or use an skb. */
 	return err == -EAGAIN || err == -ESTALE ? -EACCES : err;
 }
@@ -85,11 +79,11 @@ static int myproto_message_send_small(struct sock *sk, struct sock *peer,
 	if (!buf)
 		goto out;
 	do {
-		err = myproto_small_enqueue(sk, peer, buf, msg, len);
+		err = myproto_may_send(sk, peer) ? :
+		      myproto_small_enqueue(sk, peer, buf, msg, len);
 		if (err != -EAGAIN)
 			break;
-		err = myproto_wait_room(sk, peer, timeo) ? :
-		      myproto_may_send(sk, peer);
+		err = myproto_wait_room(sk, peer, timeo);
 	} while (!err);
 	myproto_wake_room(peer);
 	if (!err)
@@ -135,13 +129,14 @@ static int myproto_message_send(struct sock *sk, struct sock *peer,
 	if (!skb)
 		goto out;
 
-	while ((err = myproto_enqueue(sk, peer, skb, scm)) == -EAGAIN) {
-		waited = true;
-		err = myproto_wait_room(sk, peer, &timeo) ? :
-		      myproto_may_send(sk, peer);
-		if (err)
+	do {
+		err = myproto_may_send(sk, peer) ? :
+		      myproto_enqueue(sk, peer, skb, scm);
+		if (err != -EAGAIN)
 			break;
-	}
+		waited = true;
+		err = myproto_wait_room(sk, peer, &timeo);
+	} while (!err);
 	/* The wake-up was exclusive, but there may be space for more. */
 	if (waited)
 		myproto_wake_room(peer);

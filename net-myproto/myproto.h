@@ -193,7 +193,6 @@ static_assert(offsetof(struct myproto_bound, channel) ==
  * @small_head: oldest buffer of data without an skb, see small.c; queue lock
  * @small_tail: newest buffer
  * @small_space: space in @small_tail
- * @small_more: small data is queueing up, so the next buffer should be larger
  * @small_inline: the buffer that is part of the socket
  * @small_data: data of @small_inline
  * @rx_busy: a reader of a stream holds the socket lock, so that others must
@@ -221,7 +220,6 @@ struct myproto_sock {
 	bool			rx_busy;
 	bool			aborted;
 	bool			inq;
-	bool			small_more;
 	u16			small_space;
 	union {
 		struct {
@@ -603,6 +601,18 @@ void myproto_drop_unread(struct sock *sk, u32 len,
 			 enum skb_drop_reason reason);
 
 /* message.c */
+int __myproto_may_send(struct sock *sk, struct sock *peer);
+
+/* Ask security modules about a message to @peer. For SOCK_SEQPACKET the check
+ * in connect() is enough. Each SOCK_DGRAM message is checked, also after it was
+ * copied or has waited, so that a change of labels or rules takes effect at
+ * once, as with AF_UNIX.
+ */
+static inline int myproto_may_send(struct sock *sk, struct sock *peer)
+{
+	return sk->sk_type == SOCK_DGRAM ? __myproto_may_send(sk, peer) : 0;
+}
+
 int myproto_message_max(const struct sock *sk);
 int myproto_dgram_connect(struct socket *sock, struct sockaddr_unsized *addr,
 			  int addr_len, int flags);

@@ -265,8 +265,8 @@ static int myproto_sleep_room(struct sock *sk, struct sock *peer, long *timeo)
  * @peer: the receiver; the caller or @sk holds a reference
  * @timeo: timeout in jiffies, updated
  *
- * After -EAGAIN, if @sk is connected to @peer, sk_write_space() will be called
- * when there is space. If @timeo was not 0, the caller may have consumed an
+ * After -EAGAIN or a signal, if @sk is connected to @peer, sk_write_space() will
+ * be called when there is space. If @timeo was not 0, the caller may have consumed an
  * exclusive wake-up and must call myproto_wake_room() at its end.
  *
  * Return: 0 if there is space, -EAGAIN after the timeout, -EPIPE if @sk is shut
@@ -281,7 +281,12 @@ int myproto_wait_room(struct sock *sk, struct sock *peer, long *timeo)
 	else
 		err = myproto_tx_look(sk, peer);
 
-	return err == -EAGAIN ? myproto_tx_arm(sk, peer, false) : err;
+	if (err == -EAGAIN)
+		return myproto_tx_arm(sk, peer, false);
+	/* After a signal the call may return what was sent so far. */
+	if (err && err != -EPIPE)
+		myproto_tx_short(sk, peer);
+	return err;
 }
 
 /* Wake all pollers and one sleeping sender, which calls this again after it has
@@ -292,7 +297,8 @@ void myproto_wake_room(struct sock *sk)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
 
-	if (myproto_rx_writable(sk) && wq_has_sleeper(&msk->peer_wait))
+	/* The barrier of wq_has_sleeper() comes before the check. */
+	if (wq_has_sleeper(&msk->peer_wait) && myproto_rx_writable(sk))
 		wake_up_interruptible(&msk->peer_wait);
 }
 

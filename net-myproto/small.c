@@ -10,6 +10,7 @@
 #include <linux/minmax.h>
 #include <linux/net.h>
 #include <linux/refcount.h>
+#include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/skbuff.h>
 #include <linux/slab.h>
@@ -54,8 +55,8 @@ static bool myproto_small_inline(const struct myproto_sock *msk)
 }
 
 /* Whether data from @sk to @peer needs no skb. Without one it has no sender or
- * timestamp, bypasses socket filters, and is older than all skbs in
- * sk_receive_queue.
+ * timestamp, bypasses socket filters and the security hook of sk_filter(), and
+ * is older than all skbs in sk_receive_queue.
  */
 static inline bool myproto_small_suits(const struct sock *sk,
 				       const struct sock *peer)
@@ -99,8 +100,7 @@ struct myproto_small *myproto_small_alloc(struct sock *sk, struct sock *peer,
 
 	size = sizeof(*buf) + need;
 	/* A sender that waits holds no more than necessary. */
-	more = READ_ONCE(msk->small_tail) && READ_ONCE(msk->small_more) &&
-	       myproto_rx_space(peer);
+	more = READ_ONCE(msk->small_tail) && myproto_rx_space(peer);
 	if (shared)
 		size = max_t(u32, size, more ? MYPROTO_SMALL_MANY :
 					       MYPROTO_SMALL_FEW);
@@ -135,8 +135,6 @@ static int myproto_small_link(struct sock *peer, struct myproto_small *buf)
 {
 	struct myproto_sock *msk = myproto_sk(peer);
 
-	WRITE_ONCE(msk->small_more,
-		   msk->small_tail && buf->in <= MYPROTO_SMALL_LOCKED);
 	if (msk->small_tail)
 		msk->small_tail->next = buf;
 	else
@@ -289,7 +287,8 @@ int myproto_small_send(struct sock *sk, struct sock *peer, struct msghdr *msg,
 	buf = myproto_small_alloc(sk, peer, msg, len, &err);
 	if (!buf)
 		goto out;
-	err = myproto_small_enqueue(sk, peer, buf, msg, len);
+	err = myproto_may_send(sk, peer) ? :
+	      myproto_small_enqueue(sk, peer, buf, msg, len);
 	if (err) {
 		iov_iter_revert(&msg->msg_iter, len);
 		kfree(buf);
@@ -463,7 +462,9 @@ int myproto_small_flush(struct sock *sk, bool all)
 	int len, err = 0;
 	gfp_t gfp;
 
-	while (!err && myproto_small_needs_flush(sk, all)) {
+	/* Others may send and read meanwhile, so a kill must end this. */
+	while (!err && myproto_small_needs_flush(sk, all) &&
+	       !fatal_signal_pending(current)) {
 		skb = myproto_small_tail(sk);
 		if (skb && myproto_small_move(sk, skb, false))
 			continue;

@@ -380,6 +380,21 @@ static void insert_error_test(struct kunit *test)
 	myproto_bound(sk)->channel = 0;
 }
 
+static int insert_any_stub(struct sock *sk, u32 first, u32 last)
+{
+	return first == 0x80000000U && last == U32_MAX ? -EEXIST : 0;
+}
+
+/* There is no free channel. */
+static void no_channel_test(struct kunit *test)
+{
+	struct sock *sk = myproto_test_socket(test, SOCK_STREAM);
+
+	kunit_activate_static_stub(test, myproto_channel_insert_any,
+				   insert_any_stub);
+	KUNIT_EXPECT_EQ(test, -EADDRINUSE, bind_to(sk, MYPROTO_CHANNEL_ANY));
+}
+
 static void set_max_elems(void *max_elems)
 {
 	WRITE_ONCE(myproto_table.max_elems, (unsigned long)max_elems);
@@ -541,6 +556,7 @@ static struct kunit_case channel_cases[] = {
 	KUNIT_CASE_PARAM(range_wraps_test, range_gen_params),
 	KUNIT_CASE_PARAM(range_killed_test, range_gen_params),
 	KUNIT_CASE_PARAM(insert_error_test, insert_gen_params),
+	KUNIT_CASE(no_channel_test),
 	KUNIT_CASE(table_full_test),
 	KUNIT_CASE_PARAM(busy_test, busy_gen_params),
 	{}

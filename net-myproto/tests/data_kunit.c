@@ -549,6 +549,22 @@ static void close_unread_test(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, myproto_inq(sk), 0);
 }
 
+/* A send that is refused changes nothing. */
+static void refused_test(struct kunit *test)
+{
+	static const int lens[] = {
+		1, 1000, LOCKED + 1, SMALL + 1, MESSAGE + 1, PIECE + 1,
+	};
+	const struct type *type = test->param_value;
+	struct sock *sk = myproto_test_pair(test, type->type);
+	int i;
+
+	WRITE_ONCE(sk->sk_shutdown, RCV_SHUTDOWN);
+	for (i = 0; i < ARRAY_SIZE(lens); i++)
+		KUNIT_EXPECT_EQ(test, -EPIPE, myproto_test_send(test, lens[i]));
+	KUNIT_EXPECT_EQ(test, sk_rmem_alloc_get(sk), 0);
+}
+
 static struct kunit_case data_cases[] = {
 	KUNIT_CASE_PARAM(stream_read_test, stream_gen_params),
 	KUNIT_CASE_PARAM(stream_read_parts_test, stream_gen_params),
@@ -563,6 +579,7 @@ static struct kunit_case data_cases[] = {
 	KUNIT_CASE_PARAM(message_empty_test, message_gen_params),
 	KUNIT_CASE_PARAM(message_cut_test, message_gen_params),
 	KUNIT_CASE_PARAM(message_longest_test, message_gen_params),
+	KUNIT_CASE_PARAM(refused_test, type_gen_params),
 	KUNIT_CASE_PARAM(close_unread_test, type_gen_params),
 	{}
 };

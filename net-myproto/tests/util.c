@@ -2,6 +2,7 @@
 /* AF_MYPROTO: sockets for the KUnit tests, and sending and receiving on them */
 
 #include <linux/err.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/net.h>
@@ -282,6 +283,7 @@ int myproto_test_send(struct kunit *test, int len)
 		t->buf[i] = myproto_test_byte(t->sent + i);
 
 	ret = kernel_sendmsg(t->sock[0], &msg, &vec, 1, len);
+	KUNIT_EXPECT_EQ(test, msg_data_left(&msg), len - max(ret, 0));
 	if (ret > 0)
 		t->sent += ret;
 	return ret;

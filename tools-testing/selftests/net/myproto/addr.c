@@ -20,6 +20,7 @@ FIXTURE_VARIANT_ADD(type, dgram) { SOCK_DGRAM };
 TEST(abi)
 {
 	EXPECT_EQ(46, AF_MYPROTO);
+	EXPECT_EQ(AF_MYPROTO, PF_MYPROTO);
 	EXPECT_EQ(288, SOL_MYPROTO);
 	EXPECT_EQ(1, MYPROTO_MESSAGE_MAX);
 	EXPECT_EQ(0, MYPROTO_CHANNEL_ANY);
@@ -118,6 +119,7 @@ TEST_F(type, bind)
 		UNPRIVILEGED, DYNAMIC_START - 1, DYNAMIC_START, UINT32_MAX,
 	};
 	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM };
+	__s64 channel, last = 0;
 	int fd, other, i;
 
 	for (i = 0; i < ARRAY_SIZE(channels); i++) {
@@ -136,13 +138,25 @@ TEST_F(type, bind)
 	}
 	for (i = 0; i < 50; i++) {
 		fd = my_bound_socket(_metadata, MYPROTO_CHANNEL_ANY);
-		ASSERT_LE(DYNAMIC_START, my_channel(_metadata, fd));
+		channel = my_channel(_metadata, fd);
+		ASSERT_LE(DYNAMIC_START, channel);
+		/* The start is random each time. */
+		EXPECT_NE(last + 1, channel);
+		last = channel;
 	}
 }
 
 static int bind_err(__u32 channel)
 {
 	return err_of(my_bind(socket(AF_MYPROTO, my_type, 0), channel));
+}
+
+/* listen() without a bind(), or what that does for DGRAM */
+static int listen_err(void)
+{
+	if (my_type == SOCK_DGRAM)
+		return bind_err(MYPROTO_CHANNEL_DEFAULT);
+	return err_of(listen(socket(AF_MYPROTO, my_type, 0), 1));
 }
 
 /* A child without CAP_NET_BIND_SERVICE, or in new namespaces @ns: it has all
@@ -155,7 +169,8 @@ static void expect_binds(struct __test_metadata *_metadata, int ns, __u32 start)
 	pid_t pid;
 
 	service = my_bound_socket(_metadata, 400);
-	ASSERT_EQ(0, listen(service, 1));
+	if (my_type != SOCK_DGRAM)
+		ASSERT_EQ(0, listen(service, 1));
 	pid = my_fork(_metadata);
 	if (!pid) {
 		ASSERT_EQ(0, ns ? unshare(ns) :
@@ -165,7 +180,7 @@ static void expect_binds(struct __test_metadata *_metadata, int ns, __u32 start)
 		EXPECT_EQ(0, bind_err(start ?: 1));
 		EXPECT_EQ(0, bind_err(MYPROTO_CHANNEL_ANY));
 		EXPECT_EQ(start > MYPROTO_CHANNEL_DEFAULT ? err : 0,
-			  err_of(listen(my_socket(_metadata), 1)));
+			  listen_err());
 		/* connect() does not need the privilege. */
 		if (err)
 			my_client(_metadata, 400);
@@ -176,7 +191,7 @@ static void expect_binds(struct __test_metadata *_metadata, int ns, __u32 start)
 	close(service);
 }
 
-TEST(unprivileged)
+TEST_F(type, unprivileged)
 {
 	expect_binds(_metadata, 0, UNPRIVILEGED);
 	if (!access("/proc/self/ns/user", F_OK)) {
@@ -185,7 +200,7 @@ TEST(unprivileged)
 			     UNPRIVILEGED);
 	}
 	EXPECT_EQ(0, bind_err(UNPRIVILEGED - 1));
-	EXPECT_EQ(0, err_of(listen(my_socket(_metadata), 1)));
+	EXPECT_EQ(0, listen_err());
 }
 
 TEST(sysctl_unprivileged_channel_start)

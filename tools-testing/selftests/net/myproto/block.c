@@ -31,6 +31,8 @@ FIXTURE_VARIANT_ADD(block, stream_accept) { SOCK_STREAM, ACCEPT };
 FIXTURE_VARIANT_ADD(block, stream_connect) { SOCK_STREAM, CONNECT };
 FIXTURE_VARIANT_ADD(block, seqpacket_recv) { SOCK_SEQPACKET, RECV };
 FIXTURE_VARIANT_ADD(block, seqpacket_send) { SOCK_SEQPACKET, SEND };
+FIXTURE_VARIANT_ADD(block, seqpacket_accept) { SOCK_SEQPACKET, ACCEPT };
+FIXTURE_VARIANT_ADD(block, seqpacket_connect) { SOCK_SEQPACKET, CONNECT };
 FIXTURE_VARIANT_ADD(block, dgram_recv) { SOCK_DGRAM, RECV };
 FIXTURE_VARIANT_ADD(block, dgram_send) { SOCK_DGRAM, SEND };
 FIXTURE_VARIANT_ADD(block, dgram_sendto) { SOCK_DGRAM, SEND, BY_ADDRESS };
@@ -161,6 +163,9 @@ TEST_F(block, signals)
 	ASSERT_TRUE(wait_asleep(first));
 	ASSERT_EQ(0, kill(pid, SIGUSR1));
 	EXPECT_EQ(EINTR, my_wait(pid));
+	/* It goes on to connect. */
+	if (op == CONNECT)
+		EXPECT_EQ(0, poll_now(fd[0]));
 	pid = call_in_child(_metadata);
 	EXPECT_EQ(-SIGKILL, my_kill(pid));
 
@@ -169,6 +174,8 @@ TEST_F(block, signals)
 	pid = call_in_child(_metadata);
 	ASSERT_EQ(0, kill(pid, SIGUSR2));
 	EXPECT_EQ(EINTR, my_wait(pid));
+	if (op == CONNECT)
+		EXPECT_EQ(0, poll_now(fd[0]));
 	satisfy(_metadata);
 	EXPECT_EQ(0, my_wait(first));
 	satisfy(_metadata);

@@ -85,6 +85,7 @@ TEST_F(type, meanwhile_and_completed)
 	EXPECT_EQ(ENOTCONN, try_send(fd));
 	EXPECT_EQ(ENOTCONN, try_recv(fd));
 	EXPECT_EQ(ENOTCONN, my_peer_err(fd));
+	EXPECT_EQ(EINVAL, err_of(my_dissolve(fd)));
 	EXPECT_EQ(EINVAL, err_of(my_bind(fd, 5000)));
 	EXPECT_EQ(EINVAL, err_of(listen(fd, 1)));
 	EXPECT_EQ(EINVAL, accept_err(fd));
@@ -221,7 +222,9 @@ TEST_F(type, ended)
 	static const struct ending endings[] = {
 		{ "listener closed", false, close, 0, ECONNREFUSED },
 		{ "listener SHUT_RD", false, NULL, SHUT_RD, ECONNREFUSED },
+		{ "listener SHUT_RDWR", false, NULL, SHUT_RDWR, ECONNREFUSED },
 		{ "own SHUT_RD", true, NULL, SHUT_RD, ECONNRESET },
+		{ "own SHUT_WR", true, NULL, SHUT_WR, ECONNRESET },
 	};
 
 	test_endings(_metadata, endings, ARRAY_SIZE(endings));

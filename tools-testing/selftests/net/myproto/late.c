@@ -4,10 +4,7 @@
  * something is queued and not before its sender has waited, and a reader that
  * sleeps in a page fault holds up nobody who ends the socket.
  */
-#include <sys/mman.h>
-
 #include <linux/sockios.h>
-#include <linux/userfaultfd.h>
 
 #define ANY_MESSAGE
 #include "any.h"
@@ -211,25 +208,6 @@ TEST(stream_passcred_while_sender_waits)
 		EXPECT_EQ(KSFT_PASS, my_wait(pid));
 		EXPECT_EQ(EAGAIN, try_recv(link.fd[1]));
 	}
-}
-
-/* A page that is not there: a reader that touches it sleeps until the test has
- * it come, by the descriptor that this returns, -1: there can be none.
- */
-static int absent_page(struct uffdio_range *page)
-{
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-	int uffd = syscall(__NR_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-	struct uffdio_api api = { .api = UFFD_API };
-
-	page->len = sysconf(_SC_PAGESIZE);
-	page->start = (uintptr_t)mmap(NULL, page->len, PROT_READ | PROT_WRITE,
-				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	reg.range = *page;
-	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api) ||
-	    ioctl(uffd, UFFDIO_REGISTER, &reg))
-		return -1;
-	return uffd;
 }
 
 /* @end must return 0 while a reader sleeps. @own and @peer are the errors that

@@ -184,6 +184,8 @@ TEST_F(any, longest)
 	EXPECT_EQ(-EINVAL, message_max(fd[1], 3));
 	EXPECT_EQ(ENOPROTOOPT,
 		  int_opt_err(fd[1], SOL_MYPROTO, MYPROTO_MESSAGE_MAX, 1));
+	i = type_socket(_metadata, variant->type);
+	EXPECT_EQ(-ENOTCONN, message_max(i, 4));
 	i = type_socket(_metadata, SOCK_STREAM);
 	EXPECT_EQ(-ENOPROTOOPT, message_max(i, 4));
 }

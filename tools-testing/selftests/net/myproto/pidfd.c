@@ -28,9 +28,8 @@ static void expect_gone(struct __test_metadata *_metadata, int pidfd)
 	EXPECT_EQ(CODE, WEXITSTATUS(info.exit_code));
 }
 
-/* Receive "x", and the pidfd of its sender */
-static void expect_sender_gone(struct __test_metadata *_metadata, int fd,
-			       int flags)
+/* Receive "x"; returns the pidfd of its sender */
+static int recv_pidfd(struct __test_metadata *_metadata, int fd, int flags)
 {
 	struct got got;
 	int *pidfd;
@@ -38,7 +37,13 @@ static void expect_sender_gone(struct __test_metadata *_metadata, int fd,
 	pidfd = expect_cmsg(_metadata, fd, "x", flags, &got, SCM_PIDFD,
 			    sizeof(*pidfd));
 	ASSERT_NE(NULL, pidfd);
-	expect_gone(_metadata, *pidfd);
+	return *pidfd;
+}
+
+static void expect_sender_gone(struct __test_metadata *_metadata, int fd,
+			       int flags)
+{
+	expect_gone(_metadata, recv_pidfd(_metadata, fd, flags));
 }
 
 static void expect_peer_gone(struct __test_metadata *_metadata, int fd)
@@ -64,6 +69,10 @@ TEST_F(any, of_a_sender)
 		for (i = 0; i < 2; i++)
 			expect_sender_gone(_metadata, to, 0);
 	}
+	/* One that is alive */
+	link_expect_send(_metadata, link, 0, "x");
+	EXPECT_EQ(getpid(), fdinfo_number(recv_pidfd(_metadata, to, 0),
+					  "Pid:"));
 }
 
 /* Processes that are gone listen, connect, and send before accept(), when
@@ -87,14 +96,14 @@ TEST_F(type, peers_that_are_gone)
 }
 
 /* A child makes it, and its sockets come back to the test, by AF_UNIX. */
-TEST(maker_of_a_socketpair_that_is_gone)
+TEST_F(any, maker_of_a_socketpair_that_is_gone)
 {
 	struct link back = { .type = SOCK_DGRAM };
 	struct got got;
 	int pair[2], *fd;
 
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_DGRAM, 0, back.fd));
-	do_and_go(socketpair(AF_MYPROTO, SOCK_STREAM, 0, pair) ||
+	do_and_go(socketpair(AF_MYPROTO, variant->type, 0, pair) ||
 		  send_cmsg(&back, "x", SOL_SOCKET, SCM_RIGHTS, pair,
 			    sizeof(pair)) != 1);
 	fd = expect_cmsg(_metadata, back.fd[1], "x", 0, &got, SCM_RIGHTS,

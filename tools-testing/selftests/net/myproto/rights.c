@@ -219,7 +219,7 @@ static int flood(struct link *link)
 	return errno == ETOOMANYREFS ? count : -1;
 }
 
-/* For the user, whatever socket they are in: AF_UNIX's count too. */
+/* For the user, whatever socket they are in: AF_UNIX counts them, too. */
 TEST_F(any, too_many_in_flight)
 {
 	struct link *link = &self->link, other = { .type = SOCK_DGRAM };
@@ -235,8 +235,10 @@ TEST_F(any, too_many_in_flight)
 		EXPECT_EQ(1, send_fds(&other, "x", (int []) { 0 }, 1));
 	/* As with AF_UNIX, one more than the limit */
 	EXPECT_EQ(21 - 5, flood(link));
-	/* One goes, and one has its place. */
+	EXPECT_EQ(0, flood(&other));
+	/* One goes, for lack of room, and one has its place. */
 	EXPECT_EQ(1, recv_got(link->fd[1], &got, 0, 0));
+	EXPECT_EQ(MSG_CTRUNC, got.msg.msg_flags & MSG_CTRUNC);
 	EXPECT_EQ(1, flood(link));
 	EXPECT_EQ(1, recv_got(other.fd[1], &got, 0, 0));
 	EXPECT_EQ(1, flood(link));

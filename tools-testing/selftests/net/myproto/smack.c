@@ -9,6 +9,7 @@
 #include "any.h"
 #include "cmsg.h"
 #include "type.h"
+#include "worker.h"
 
 #ifndef SCM_SECURITY
 #define SCM_SECURITY	3
@@ -217,6 +218,35 @@ TEST_F(dgram, send_waits)
 		while ((len = recv(fd, buf, sizeof(buf), MSG_DONTWAIT)) == 1)
 			;
 		EXPECT_EQ(sizes[i], len);
+		expect_nothing(_metadata, fd);
+	}
+}
+
+/* They are checked after the copy, too, which can take long. */
+TEST_F(dgram, copy_waits)
+{
+	struct worker sender = { .call = call_send, .fd = self->link.fd[0] };
+	struct uffdio_zeropage zero = {};
+	int fd = self->link.fd[1], uffd, i;
+
+	rule(_metadata, "MyA", "MyB", "w");
+	ASSERT_EQ(0, my_connect(sender.fd, self->channel));
+	worker_start(_metadata, &sender);
+	for (i = 0; i < 2; i++) {
+		rule(_metadata, "MyA", "MyB", "w");
+		/* With this option a message takes an skb. */
+		set_int_opt(_metadata, fd, SO_RXQ_OVFL, i);
+		uffd = absent_page(&zero.range);
+		if (uffd < 0)
+			SKIP(return, "userfaultfd(): %s", strerror(errno));
+		sender.buf = (char *)(uintptr_t)zero.range.start;
+		sender.len = zero.range.len;
+		worker_tell(&sender);
+		ASSERT_EQ(POLLIN, poll_for(uffd, POLLIN, WAIT_MS));
+		rule(_metadata, "MyA", "MyB", "-");
+		ASSERT_EQ(0, ioctl(uffd, UFFDIO_ZEROPAGE, &zero));
+		ASSERT_TRUE(worker_finish(&sender));
+		EXPECT_EQ(EACCES, sender.err);
 		expect_nothing(_metadata, fd);
 	}
 }

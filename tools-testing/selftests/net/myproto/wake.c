@@ -402,6 +402,7 @@ static const struct {
 	int type;
 	int queued;	/* what there is before, in one send() */
 	int len;	/* what is sent then */
+	bool skb;	/* each message needs an skb */
 } shortages[] = {
 	/* A large piece gets smaller pages instead, and the small one fails. */
 	{ SOCK_STREAM, 0, PIECE + LEN },
@@ -410,6 +411,8 @@ static const struct {
 	{ SOCK_STREAM, 4 * PIECE, PIECE + LEN },
 	{ SOCK_SEQPACKET, 2000, 2000 },
 	{ SOCK_DGRAM, 2000, 2000 },
+	{ SOCK_SEQPACKET, 2000, 2000, true },
+	{ SOCK_DGRAM, 2000, 2000, true },
 };
 
 TEST_F(fault, edge_after_short_send)
@@ -427,6 +430,8 @@ TEST_F(fault, edge_after_short_send)
 			/* Enough for all that is sent, and half of it not */
 			if (my_type == SOCK_STREAM)
 				set_rcvbuf(_metadata, fd[1], 212992);
+			if (shortages[i].skb)
+				set_int_opt(_metadata, fd[1], SO_RXQ_OVFL, 1);
 			epoll = make_epoll(_metadata, fd[0],
 					   EPOLLOUT | EPOLLET);
 			EXPECT_EQ(EPOLLOUT, next_event(epoll, 0));
@@ -453,6 +458,27 @@ TEST_F(fault, edge_after_short_send)
 		EXPECT_LT(0, cut)
 			TH_LOG("case %d was never cut short", i);
 	}
+}
+
+/* The same after one that a signal has ended. */
+TEST(edge_after_interrupted_send)
+{
+	struct worker sender = { .call = call_send, .len = BIG };
+	int fd[2], epoll;
+
+	catch_usr1(_metadata);
+	my_connection(_metadata, fd);
+	epoll = make_epoll(_metadata, fd[0], EPOLLOUT | EPOLLET);
+	EXPECT_EQ(EPOLLOUT, next_event(epoll, 0));
+	sender.fd = fd[0];
+	worker_start(_metadata, &sender);
+	worker_sleep(_metadata, &sender);
+	pthread_kill(sender.thread, SIGUSR1);
+	ASSERT_TRUE(worker_finish(&sender));
+	EXPECT_LT(0, sender.ret);
+	EXPECT_EQ(0, next_event(epoll, 0));
+	EXPECT_EQ(sender.ret, my_drain(_metadata, fd[1]));
+	EXPECT_EQ(EPOLLOUT, next_event(epoll, WAIT_MS));
 }
 
 /* A message that is there is seen while somebody peeks at it. */

@@ -6,6 +6,9 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
+
+#include <linux/userfaultfd.h>
 
 #include "util.h"
 
@@ -235,6 +238,25 @@ static inline void catch_usr1(struct __test_metadata *_metadata)
 	struct sigaction action = { .sa_handler = on_signal };
 
 	ASSERT_EQ(0, sigaction(SIGUSR1, &action, NULL));
+}
+
+/* A page that is not there: a thread that touches it sleeps until the test has
+ * it come, by the descriptor that this returns, -1: there can be none.
+ */
+static inline int absent_page(struct uffdio_range *page)
+{
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	int uffd = syscall(__NR_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	struct uffdio_api api = { .api = UFFD_API };
+
+	page->len = sysconf(_SC_PAGESIZE);
+	page->start = (uintptr_t)mmap(NULL, page->len, PROT_READ | PROT_WRITE,
+				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	reg.range = *page;
+	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api) ||
+	    ioctl(uffd, UFFDIO_REGISTER, &reg))
+		return -1;
+	return uffd;
 }
 
 #endif /* MYPROTO_WORKER_H */
