@@ -116,8 +116,8 @@ struct myproto_key {
  * @users: number of readers, plus 1 while it is in the list of the socket
  * @size: allocated size, 0 for the buffer in struct myproto_sock
  * @slack: unused bytes that are charged until the buffer is empty
- * @in: bytes written
- * @out: bytes read
+ * @in: offset where the next data is written
+ * @out: offset of the oldest data
  *
  * Protected by the queue lock. Enqueued data does not change, so it can be read
  * without the lock.
@@ -139,11 +139,17 @@ struct myproto_record {
 	u8			data[];
 };
 
+/* Offset of the data in an allocated buffer, so that the data of a record starts
+ * at a cache line: on x86, REP MOVS to an unaligned address takes longer
+ */
+#define MYPROTO_SMALL_HEAD	(SZ_64 - sizeof(struct myproto_record))
+
 /* Largest data without an skb. Stream: the largest kmalloc() cache. More data
  * goes to skbs, because splice() can move their pages. Message: a size that the
  * page allocator can provide at low cost, also if a reader needs an skb.
  */
-#define MYPROTO_SMALL_MAX	(SZ_8K - sizeof(struct myproto_small))
+#define MYPROTO_SMALL_MAX	(SZ_8K - MYPROTO_SMALL_HEAD - \
+				 sizeof(struct myproto_record))
 #define MYPROTO_SMALL_MESSAGE	SKB_WITH_OVERHEAD(SZ_32K)
 
 /* Most bytes that are copied under the queue lock: a record of 1 KiB */
@@ -213,14 +219,15 @@ struct myproto_sock {
 	struct sock		*child;
 	wait_queue_head_t	peer_wait;
 	wait_queue_entry_t	peer_relay;
-	u32			rx_total;
-	u32			rx_read;
-	u32			rx_waiting;
-	atomic_t		scm_fds;
 	bool			rx_busy;
 	bool			aborted;
 	bool			inq;
 	u16			small_space;
+	/* 64 bytes to the data of a record in small_data */
+	u32			rx_total ____cacheline_aligned;
+	u32			rx_read;
+	u32			rx_waiting;
+	atomic_t		scm_fds;
 	union {
 		struct {
 			struct list_head accept_queue;
@@ -470,7 +477,7 @@ static inline bool myproto_rx_ready(const struct sock *sk)
 
 static inline void *myproto_small_data(const struct myproto_small *buf)
 {
-	return (void *)(buf + 1);
+	return (void *)buf + (buf->size ? MYPROTO_SMALL_HEAD : sizeof(*buf));
 }
 
 /* Returns the next contiguous bytes of a stream that are in a small buffer, and

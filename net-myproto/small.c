@@ -39,7 +39,8 @@ static u32 myproto_record_size(const struct sock *sk, u32 len)
 
 static u32 myproto_small_space(const struct myproto_small *buf)
 {
-	u32 size = buf->size ? buf->size - sizeof(*buf) : MYPROTO_SMALL_INLINE;
+	u32 size = buf->size ? buf->size - MYPROTO_SMALL_HEAD :
+			       MYPROTO_SMALL_INLINE;
 
 	return size - buf->in;
 }
@@ -93,12 +94,15 @@ struct myproto_small *myproto_small_alloc(struct sock *sk, struct sock *peer,
 {
 	const struct myproto_sock *msk = myproto_sk(peer);
 	u32 need = myproto_record_size(sk, len), size;
+	/* The data of a stream starts where that of a record would. */
+	u32 start = sk->sk_type == SOCK_STREAM ?
+		    sizeof(struct myproto_record) : 0;
 	bool shared = need <= MYPROTO_SMALL_LOCKED, more;
 	struct myproto_small *buf;
 	struct mem_cgroup *old;
 	gfp_t gfp;
 
-	size = sizeof(*buf) + need;
+	size = MYPROTO_SMALL_HEAD + start + need;
 	/* A sender that waits holds no more than necessary. */
 	more = READ_ONCE(msk->small_tail) && myproto_rx_space(peer);
 	if (shared)
@@ -120,9 +124,10 @@ struct myproto_small *myproto_small_alloc(struct sock *sk, struct sock *peer,
 	refcount_set(&buf->users, 1);
 	buf->size = size;
 	buf->slack = shared ? 0 : size - need;
-	buf->in = need;
-	buf->out = 0;
-	if (!myproto_small_fill(sk, myproto_small_data(buf), msg, len)) {
+	buf->in = start + need;
+	buf->out = start;
+	if (!myproto_small_fill(sk, myproto_small_data(buf) + start, msg,
+				len)) {
 		*err = -EFAULT;
 		kfree(buf);
 		return NULL;
@@ -144,7 +149,7 @@ static int myproto_small_link(struct sock *peer, struct myproto_small *buf)
 	/* Charge used bytes only, so that reading data frees as much space as
 	 * sending it took.
 	 */
-	return buf->in + buf->slack;
+	return buf->in - buf->out + buf->slack;
 }
 
 /* Append the data of @from, or @len bytes of @msg if @from is NULL, to the last
@@ -175,7 +180,7 @@ static bool myproto_small_append(struct sock *sk, struct sock *peer,
 
 	to = myproto_small_data(buf) + buf->in;
 	if (from) {
-		memcpy(to, myproto_small_data(from), need);
+		memcpy(to, myproto_small_data(from) + from->out, need);
 	} else {
 		pagefault_disable();
 		done = myproto_small_fill(sk, to, msg, len);
@@ -233,7 +238,7 @@ int myproto_small_enqueue(struct sock *sk, struct sock *peer,
 	/* Append the data of a small @buf, too. Otherwise a sender whose pages
 	 * are not present could queue large buffers with one charged byte each.
 	 */
-	if (!err && (!buf || buf->in <= MYPROTO_SMALL_LOCKED))
+	if (!err && (!buf || buf->in - buf->out <= MYPROTO_SMALL_LOCKED))
 		added = myproto_small_append(sk, peer, msg, len, buf, &charge);
 	if (!err && !added) {
 		if (buf)
