@@ -402,7 +402,7 @@ TEST_F_TIMEOUT(fault, send_by_ring, SLOW)
 	ring_init(return, &ring);
 	/* It has memory of its own, which it keeps: have it get that first. */
 	EXPECT_EQ(0, run(_metadata, &ring, &sqe));
-	walk(_metadata, &self->fault, ring_ways, SMALL, &ring);
+	walk(_metadata, &self->fault, ring_ways, PIECE, &ring);
 	walk(_metadata, &self->fault, ring_ways, LARGE, &ring);
 }
 
