@@ -36,8 +36,10 @@ kgit -C "$tree" apply --reverse --check "$here/uml-native.patch" 2>"$log" ||
 	die "bench/uml-native.patch does not apply to $tree; remove that folder and run this again"
 # shellcheck disable=SC2034 # kernel_make builds from there
 source=$tree
-# Nothing that is compared is a module.
+# Nothing that is compared is a module. The time of a call should not depend on
+# where the linker happens to place functions.
 sed 's/^\(CONFIG_MYPROTO.*\)=m/\1=y/' "$config/uml.config" >"$build/native.config"
+echo CONFIG_DEBUG_FORCE_FUNCTION_ALIGN_64B=y >>"$build/native.config"
 configure "$out" um "$config"/{kernel,programs,bench}.config "$build/native.config"
 # As on x86, memcpy() is REP MOVSB on a CPU with fast short REP MOVSB.
 fsrm=()

@@ -21,7 +21,7 @@
 #include "myproto.h"
 #include "trace.h"
 
-/* Minimum size of a buffer for several sends, and when data is queueing up */
+/* Minimum size of a buffer for several sends, and when other data is unread */
 #define MYPROTO_SMALL_FEW	SZ_512
 #define MYPROTO_SMALL_MANY	SZ_4K
 
