@@ -139,8 +139,8 @@ struct myproto_record {
 	u8			data[];
 };
 
-/* Offset of the data in an allocated buffer, so that the data of a record starts
- * at a cache line: on x86, REP MOVS to an unaligned address takes longer
+/* Offset of the data in an allocated buffer. So the data of a record starts at a
+ * cache line: on x86, REP MOVS to an unaligned address takes longer.
  */
 #define MYPROTO_SMALL_HEAD	(SZ_64 - sizeof(struct myproto_record))
 

@@ -265,9 +265,9 @@ static int myproto_sleep_room(struct sock *sk, struct sock *peer, long *timeo)
  * @peer: the receiver; the caller or @sk holds a reference
  * @timeo: timeout in jiffies, updated
  *
- * After -EAGAIN or a signal, if @sk is connected to @peer, sk_write_space() will
- * be called when there is space. If @timeo was not 0, the caller may have consumed an
- * exclusive wake-up and must call myproto_wake_room() at its end.
+ * After -EAGAIN or a signal, if @sk is connected to @peer, sk_write_space() is
+ * called when there is space. If @timeo was not 0, the caller may have consumed
+ * an exclusive wake-up and must call myproto_wake_room() at its end.
  *
  * Return: 0 if there is space, -EAGAIN after the timeout, -EPIPE if @sk is shut
  * down, the error of a signal, or see myproto_enqueue().
