@@ -139,7 +139,7 @@ struct myproto_record {
 	u8			data[];
 };
 
-/* Offset of the data in an allocated buffer. So the data of a record starts at a
+/* Offset of the data in an allocated buffer. A record's data then starts at a
  * cache line: on x86, REP MOVS to an unaligned address takes longer.
  */
 #define MYPROTO_SMALL_HEAD	(SZ_64 - sizeof(struct myproto_record))
