@@ -10,7 +10,6 @@
 #include <linux/minmax.h>
 #include <linux/net.h>
 #include <linux/refcount.h>
-#include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/skbuff.h>
 #include <linux/slab.h>
@@ -467,9 +466,7 @@ int myproto_small_flush(struct sock *sk, bool all)
 	int len, err = 0;
 	gfp_t gfp;
 
-	/* Others may send and read meanwhile, so a kill must end this. */
-	while (!err && myproto_small_needs_flush(sk, all) &&
-	       !fatal_signal_pending(current)) {
+	while (!err && myproto_small_needs_flush(sk, all)) {
 		skb = myproto_small_tail(sk);
 		if (skb && myproto_small_move(sk, skb, false))
 			continue;
