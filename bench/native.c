@@ -139,15 +139,13 @@ static void kb_address(int f, struct kb_addr *a)
 	}
 }
 
-/* Nothing here should wait for long, and if it does it is an error. TCP gets
- * as much buffer as it wants, or it would be its windows that are measured.
+/* TCP gets as much buffer as it wants, or it would be its windows that are
+ * measured.
  */
 static void kb_tune(int f, struct socket *s)
 {
 	struct sock *sk = s->sk;
 
-	sk->sk_rcvtimeo = 5 * HZ;
-	sk->sk_sndtimeo = 5 * HZ;
 	if (f == TCP) {
 		tcp_sock_set_nodelay(sk);
 		sk->sk_userlocks |= SOCK_SNDBUF_LOCK | SOCK_RCVBUF_LOCK;

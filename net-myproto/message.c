@@ -66,7 +66,7 @@ static int myproto_message_send_small(struct sock *sk, struct sock *peer,
 	int err;
 
 	do {
-		err = myproto_small_send(sk, peer, msg, len);
+		err = myproto_small_send(sk, peer, msg, len, false);
 		if (err != -EAGAIN || *timeo)
 			break;
 		err = myproto_wait_room(sk, peer, timeo);
@@ -75,7 +75,7 @@ static int myproto_message_send_small(struct sock *sk, struct sock *peer,
 		return err;
 
 	/* See myproto_message_send(). */
-	buf = myproto_small_alloc(sk, peer, msg, len, &err);
+	buf = myproto_small_alloc(sk, peer, msg, len, false, &err);
 	if (!buf)
 		goto out;
 	do {
@@ -293,11 +293,14 @@ static int myproto_dgram_send_small(struct sock *sk, struct msghdr *msg,
 	rcu_read_lock();
 	peer = rcu_dereference(myproto_sk(sk)->peer);
 	/* No buffer has a limit as low as MYPROTO_SMALL_LOCKED. */
-	if (peer && len && len <= MYPROTO_SMALL_LOCKED &&
-	    myproto_rx_space(peer) && myproto_small_appends(sk, peer, len)) {
+	if (peer && len <= MYPROTO_SMALL_LOCKED && myproto_rx_space(peer)) {
 		err = myproto_may_send(sk, peer);
-		if (!err && !myproto_small_enqueue(sk, peer, NULL, msg, len))
-			err = len;
+		if (!err) {
+			pagefault_disable();
+			err = max(0, myproto_small_send(sk, peer, msg, len,
+							true));
+			pagefault_enable();
+		}
 	}
 	rcu_read_unlock();
 	return err;
@@ -401,6 +404,18 @@ static bool myproto_message_take_skb(struct sock *sk, bool peek, int len,
 	return skb;
 }
 
+/* Take the next message from the claimed buffer, if this is possible. Needs no
+ * lock.
+ */
+static noinline bool myproto_message_claimed(struct sock *sk, int flags,
+					     struct myproto_message *m)
+{
+	if (myproto_needs_skb(sk, flags) || READ_ONCE(sk->sk_peek_off) >= 0)
+		return false;
+	m->rec = myproto_small_claimed(sk, &m->buf);
+	return m->rec;
+}
+
 /* Dequeue the next message of @sk, or take a reference to it for MSG_PEEK. With
  * SO_PEEK_OFF, sets @m->off, and the next peek starts @len bytes later. Returns
  * false, with the reason in *@err, if there is no message.
@@ -413,7 +428,17 @@ static bool myproto_message_take(struct sock *sk, int flags, int len,
 
 	*m = (struct myproto_message) {};
 	*err = 0;
+	if (unlikely(READ_ONCE(msk->small_claim)) &&
+	    myproto_message_claimed(sk, flags, m))
+		return true;
 	spin_lock(&sk->sk_receive_queue.lock);
+	/* Pairs with smp_store_release() in myproto_small_claimed(). */
+	if (unlikely(smp_load_acquire(&msk->small_claim))) {
+		got = myproto_message_claimed(sk, flags, m);
+		if (got)
+			goto out;
+		myproto_small_unclaim(sk);
+	}
 	if (msk->small_head && myproto_needs_skb(sk, flags))
 		*err = myproto_small_flush(sk, peek &&
 					   READ_ONCE(sk->sk_peek_off) >= 0);
@@ -423,6 +448,7 @@ static bool myproto_message_take(struct sock *sk, int flags, int len,
 	} else if (!*err) {
 		got = myproto_message_take_skb(sk, peek, len, m, err);
 	}
+out:
 	spin_unlock(&sk->sk_receive_queue.lock);
 
 	if (got && !peek)

@@ -40,15 +40,18 @@ struct seq_file;
  * The queue lock, sk_receive_queue.lock, protects sk_shutdown, sk_err, the
  * queues of a listening socket, and received data with its charge. It is a
  * plain spinlock because nothing runs in interrupt context. Lock order: socket
- * lock, bucket lock (sockets.c), queue lock, then sk_peer_lock and wait queue
- * locks. Never take two queue locks or wake a thread under one. Access user
- * memory under one only with page faults disabled.
+ * lock, bucket lock (sockets.c), queue lock, then sk_peer_lock, the lock of
+ * sk_write_queue and wait queue locks. Never take two queue locks or wake a
+ * thread under one. Access user memory under one only with page faults
+ * disabled.
  *
  * Data is charged to the receiver only: sk_rmem_alloc against sk_rcvbuf. It is,
  * oldest first, in sk_write_queue, the buffers of small.c (without an skb), and
  * sk_receive_queue. A reader of a stream moves skbs to sk_write_queue, which it
  * then uses under the socket lock alone. For messages, sk_write_queue has skbs
- * that were created or moved for readers. The queue lock protects it then.
+ * that were created or moved for readers. The queue lock protects it then. A
+ * reader of messages can take a buffer out of this order, see
+ * myproto_small_claim(): it is older than all of these, and not charged.
  *
  * Readers and pollers wait on sk_sleep() of their own socket. Threads that need
  * receive buffer space wait on peer_wait of the receiver. For pollers, a socket
@@ -203,6 +206,7 @@ static_assert(offsetof(struct myproto_bound, channel) ==
  * @small_data: data of @small_inline
  * @rx_busy: a reader of a stream holds the socket lock, so that others must
  *	take it, too
+ * @small_claim: see myproto_small_claim(); lock of sk_write_queue
  * @aborted: see myproto_abort(); written under the queue lock
  * @inq: SO_INQ is set
  *
@@ -219,15 +223,22 @@ struct myproto_sock {
 	struct sock		*child;
 	wait_queue_head_t	peer_wait;
 	wait_queue_entry_t	peer_relay;
-	bool			rx_busy;
+	atomic_t		scm_fds;
+	u16			small_space;
 	bool			aborted;
 	bool			inq;
-	u16			small_space;
 	/* 64 bytes to the data of a record in small_data */
 	u32			rx_total ____cacheline_aligned;
 	u32			rx_read;
-	u32			rx_waiting;
-	atomic_t		scm_fds;
+	union {
+		/* SOCK_STREAM */
+		struct {
+			u32	rx_waiting;
+			bool	rx_busy;
+		};
+		/* messages */
+		struct myproto_small *small_claim;
+	};
 	union {
 		struct {
 			struct list_head accept_queue;
@@ -432,7 +443,9 @@ static inline void myproto_wake_readers(struct sock *sk)
 	sk->sk_data_ready(sk);
 }
 
-/* Called with the queue lock held, or for SOCK_STREAM with the socket lock. */
+/* Called with the queue lock held, or for SOCK_STREAM with the socket lock, or
+ * with the lock of sk_write_queue for messages in small_claim.
+ */
 static inline void myproto_rx_done(struct sock *sk, int copied, int freed)
 {
 	struct myproto_sock *msk = myproto_sk(sk);
@@ -722,16 +735,19 @@ bool myproto_small_appends(const struct sock *sk, const struct sock *peer,
 			   u32 len);
 struct myproto_small *myproto_small_alloc(struct sock *sk, struct sock *peer,
 					  struct msghdr *msg, u32 len,
-					  int *err);
+					  bool nowait, int *err);
 int myproto_small_enqueue(struct sock *sk, struct sock *peer,
 			  struct myproto_small *buf, struct msghdr *msg,
 			  int len);
 int myproto_small_send(struct sock *sk, struct sock *peer, struct msghdr *msg,
-		       int len);
+		       int len, bool nowait);
 void myproto_small_put(struct myproto_small *buf);
 const struct myproto_record *myproto_small_take(struct sock *sk,
 						struct myproto_small **buf);
 struct myproto_small *myproto_small_done(struct sock *sk, int len);
+void myproto_small_unclaim(struct sock *sk);
+const struct myproto_record *myproto_small_claimed(struct sock *sk,
+						   struct myproto_small **buf);
 u32 myproto_small_len(const struct sock *sk);
 int myproto_small_flush(struct sock *sk, bool all);
 void myproto_small_purge(struct sock *sk, enum skb_drop_reason reason);

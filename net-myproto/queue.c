@@ -523,6 +523,7 @@ static int myproto_next_len(struct sock *sk)
 	int len;
 
 	spin_lock(&sk->sk_receive_queue.lock);
+	myproto_small_unclaim(sk);
 	skb = skb_peek(&sk->sk_write_queue);
 	if (!skb && myproto_sk(sk)->small_head) {
 		len = myproto_small_len(sk);

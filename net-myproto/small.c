@@ -24,6 +24,9 @@
 #define MYPROTO_SMALL_FEW	SZ_512
 #define MYPROTO_SMALL_MANY	SZ_4K
 
+/* Minimum bytes of messages for myproto_small_claim() */
+#define MYPROTO_SMALL_CLAIM	SZ_64
+
 /* myproto_small_data() of the buffer in the socket */
 static_assert(offsetof(struct myproto_sock, small_data) ==
 	      offsetofend(struct myproto_sock, small_inline));
@@ -84,12 +87,13 @@ static inline bool myproto_small_fill(const struct sock *sk, void *to,
 	return copy_from_iter_full(rec->data, len, &msg->msg_iter);
 }
 
-/* Allocate and fill a buffer. The memory cgroup of @peer is charged. Sets *@err
- * to -ESTALE if there is no memory for a large buffer, without reclaim: an skb
- * can use small pages.
+/* Allocate and fill a buffer, without sleeping if @nowait. The memory cgroup of
+ * @peer is charged. Sets *@err to -ESTALE if there is no memory for a large
+ * buffer, without reclaim: an skb can use small pages.
  */
 struct myproto_small *myproto_small_alloc(struct sock *sk, struct sock *peer,
-					  struct msghdr *msg, u32 len, int *err)
+					  struct msghdr *msg, u32 len,
+					  bool nowait, int *err)
 {
 	const struct myproto_sock *msk = myproto_sk(peer);
 	u32 need = myproto_record_size(sk, len), size;
@@ -114,6 +118,8 @@ struct myproto_small *myproto_small_alloc(struct sock *sk, struct sock *peer,
 		gfp &= ~(__GFP_DIRECT_RECLAIM | __GFP_RETRY_MAYFAIL);
 		*err = -ESTALE;
 	}
+	if (nowait)
+		gfp = (gfp & ~__GFP_RECLAIM) | __GFP_NOWARN;
 	buf = kmalloc(size, gfp);
 	myproto_charge_end(old);
 	if (!buf)
@@ -265,12 +271,13 @@ int myproto_small_enqueue(struct sock *sk, struct sock *peer,
  * @peer: the receiver
  * @msg: the data; consumed only on success
  * @len: number of bytes
+ * @nowait: do not sleep; the caller has disabled page faults
  *
  * Return: @len, 0 if an skb is needed, -EFAULT, -ENOBUFS, or see
  * myproto_enqueue().
  */
 int myproto_small_send(struct sock *sk, struct sock *peer, struct msghdr *msg,
-		       int len)
+		       int len, bool nowait)
 {
 	int max = sk->sk_type == SOCK_STREAM ? MYPROTO_SMALL_MAX :
 					       MYPROTO_SMALL_MESSAGE;
@@ -288,7 +295,7 @@ int myproto_small_send(struct sock *sk, struct sock *peer, struct msghdr *msg,
 		return 0;
 	if (!myproto_rx_space(peer))
 		return -EAGAIN;
-	buf = myproto_small_alloc(sk, peer, msg, len, &err);
+	buf = myproto_small_alloc(sk, peer, msg, len, nowait, &err);
 	if (!buf)
 		goto out;
 	err = myproto_may_send(sk, peer) ? :
@@ -312,6 +319,16 @@ void myproto_small_put(struct myproto_small *buf)
 		kfree(buf);
 }
 
+/* Take the first buffer off the list. Called with the queue lock held. */
+static void myproto_small_unlink(struct sock *sk)
+{
+	struct myproto_sock *msk = myproto_sk(sk);
+
+	msk->small_head = msk->small_head->next;
+	if (!msk->small_head)
+		WRITE_ONCE(msk->small_tail, NULL);
+}
+
 /* Remove @size bytes from the first buffer. If it is empty then, takes it off
  * the list and returns it, and the caller must release it with
  * myproto_small_put(). Called with the queue lock held.
@@ -328,9 +345,7 @@ static struct myproto_small *myproto_small_drop(struct sock *sk, int size)
 	}
 
 	atomic_sub(size + buf->slack, &sk->sk_rmem_alloc);
-	msk->small_head = buf->next;
-	if (!buf->next)
-		WRITE_ONCE(msk->small_tail, NULL);
+	myproto_small_unlink(sk);
 	return buf;
 }
 
@@ -342,6 +357,83 @@ static const struct myproto_record *myproto_small_record(const struct sock *sk)
 	return myproto_small_data(buf) + buf->out;
 }
 
+/* Take the first buffer off the list, so that readers of its messages do not
+ * contend with senders for the queue lock, but only with each other for the
+ * lock of sk_write_queue. Sending to or reading from the list continues when
+ * small_claim is NULL. Called with the queue lock held.
+ */
+static void myproto_small_claim(struct sock *sk)
+{
+	struct myproto_sock *msk = myproto_sk(sk);
+	struct myproto_small *buf = msk->small_head;
+
+	myproto_small_unlink(sk);
+	/* Readers do not have to wake senders for this space later. */
+	atomic_sub(buf->in - buf->out + buf->slack, &sk->sk_rmem_alloc);
+	buf->slack = 0;
+	/* Pairs with smp_load_acquire() in myproto_small_claimed(). */
+	smp_store_release(&msk->small_claim, buf);
+}
+
+/* Put the claimed buffer, if any, back for an operation on the list. Called
+ * with the queue lock held.
+ */
+void myproto_small_unclaim(struct sock *sk)
+{
+	struct myproto_sock *msk = myproto_sk(sk);
+	struct myproto_small *buf;
+
+	if (sk->sk_type == SOCK_STREAM)
+		return;
+
+	spin_lock(&sk->sk_write_queue.lock);
+	buf = msk->small_claim;
+	WRITE_ONCE(msk->small_claim, NULL);
+	spin_unlock(&sk->sk_write_queue.lock);
+	if (!buf)
+		return;
+
+	buf->next = msk->small_head;
+	msk->small_head = buf;
+	if (!buf->next) {
+		WRITE_ONCE(msk->small_tail, buf);
+		WRITE_ONCE(msk->small_space, myproto_small_space(buf));
+	}
+	atomic_add(buf->in - buf->out, &sk->sk_rmem_alloc);
+}
+
+/* Take the next message of the claimed buffer. Returns as myproto_small_take()
+ * does, or NULL if there is no such buffer.
+ */
+const struct myproto_record *myproto_small_claimed(struct sock *sk,
+						   struct myproto_small **buf)
+{
+	struct myproto_sock *msk = myproto_sk(sk);
+	const struct myproto_record *rec = NULL;
+	struct myproto_small *claim;
+
+	spin_lock(&sk->sk_write_queue.lock);
+	/* Pairs with smp_store_release() in myproto_small_claim(). */
+	claim = smp_load_acquire(&msk->small_claim);
+	if (claim) {
+		rec = myproto_small_data(claim) + claim->out;
+		claim->out += myproto_record_size(sk, rec->len);
+		myproto_rx_done(sk, rec->len, 0);
+		if (claim->out < claim->in) {
+			refcount_inc(&claim->users);
+		} else {
+			/* Last: the next reader changes rx_read under the queue
+			 * lock. Pairs with smp_load_acquire() in
+			 * myproto_message_take().
+			 */
+			smp_store_release(&msk->small_claim, NULL);
+		}
+	}
+	spin_unlock(&sk->sk_write_queue.lock);
+	*buf = claim;
+	return rec;
+}
+
 /* Take the next message if it has no skb. Called with the queue lock held. The
  * caller releases @buf with myproto_small_put().
  */
@@ -349,12 +441,17 @@ const struct myproto_record *myproto_small_take(struct sock *sk,
 						struct myproto_small **buf)
 {
 	const struct myproto_record *rec = myproto_small_record(sk);
+	struct myproto_small *first = myproto_sk(sk)->small_head;
+	bool last = myproto_small_drop(sk, myproto_record_size(sk, rec->len));
 
-	*buf = myproto_sk(sk)->small_head;
-	if (!myproto_small_drop(sk, myproto_record_size(sk, rec->len)))
-		refcount_inc(&(*buf)->users);
 	myproto_rx_done(sk, rec->len, 0);
 	sk_peek_offset_bwd(sk, rec->len);
+	if (!last) {
+		refcount_inc(&first->users);
+		if (first->in - first->out >= MYPROTO_SMALL_CLAIM)
+			myproto_small_claim(sk);
+	}
+	*buf = first;
 	return rec;
 }
 
@@ -480,6 +577,7 @@ int myproto_small_flush(struct sock *sk, bool all)
 		skb = alloc_skb(len, gfp | __GFP_RETRY_MAYFAIL);
 		myproto_charge_end(old);
 		spin_lock(&sk->sk_receive_queue.lock);
+		myproto_small_unclaim(sk);
 		/* Other threads may have read the message meanwhile. */
 		if (!skb)
 			err = -ENOBUFS;
@@ -497,6 +595,7 @@ void myproto_small_purge(struct sock *sk, enum skb_drop_reason reason)
 	struct myproto_small *buf;
 	u32 size;
 
+	myproto_small_unclaim(sk);
 	while ((buf = myproto_sk(sk)->small_head)) {
 		if (sk->sk_type == SOCK_STREAM) {
 			size = buf->in - buf->out;

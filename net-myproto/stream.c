@@ -66,7 +66,7 @@ static int myproto_send_some(struct sock *sk, struct sock *peer,
 	len = min(READ_ONCE(peer->sk_rcvbuf), MYPROTO_SKB_SIZE);
 	len = min_t(size_t, len, msg_data_left(msg));
 	if (!splice && !scm) {
-		err = myproto_small_send(sk, peer, msg, len);
+		err = myproto_small_send(sk, peer, msg, len, false);
 		if (err)
 			return err;
 	}
