@@ -293,7 +293,8 @@ static int myproto_dgram_send_small(struct sock *sk, struct msghdr *msg,
 	rcu_read_lock();
 	peer = rcu_dereference(myproto_sk(sk)->peer);
 	/* No buffer has a limit as low as MYPROTO_SMALL_LOCKED. */
-	if (peer && len <= MYPROTO_SMALL_LOCKED && myproto_rx_space(peer)) {
+	if (peer && len && len <= MYPROTO_SMALL_LOCKED &&
+	    myproto_rx_space(peer) && myproto_small_suits(sk, peer)) {
 		err = myproto_may_send(sk, peer);
 		if (!err) {
 			pagefault_disable();

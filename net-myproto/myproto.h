@@ -388,6 +388,19 @@ static inline bool myproto_needs_skb(const struct sock *sk, int flags)
 	       READ_ONCE(sk->sk_flags) & MYPROTO_SKB_FLAGS;
 }
 
+/* Whether data from @sk to @peer needs no skb. Without one it has no sender or
+ * timestamp, bypasses socket filters and the security hook of sk_filter(), and
+ * is older than all skbs in sk_receive_queue.
+ */
+static inline bool myproto_small_suits(const struct sock *sk,
+				       const struct sock *peer)
+{
+	return skb_queue_empty_lockless(&peer->sk_receive_queue) &&
+	       !(READ_ONCE(peer->sk_flags) & MYPROTO_SKB_FLAGS) &&
+	       !rcu_access_pointer(peer->sk_filter) &&
+	       !myproto_wants_cred(sk, peer);
+}
+
 /* The number of unread bytes, or a few more while a thread reads */
 static inline u32 myproto_inq(const struct sock *sk)
 {
@@ -731,8 +744,6 @@ struct scm_fp_list *myproto_rights_recv(struct sk_buff *skb,
 void myproto_rights_close(struct sk_buff *skb);
 
 /* small.c */
-bool myproto_small_appends(const struct sock *sk, const struct sock *peer,
-			   u32 len);
 struct myproto_small *myproto_small_alloc(struct sock *sk, struct sock *peer,
 					  struct msghdr *msg, u32 len,
 					  bool nowait, int *err);

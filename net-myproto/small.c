@@ -57,19 +57,6 @@ static bool myproto_small_inline(const struct myproto_sock *msk)
 	       !atomic_read_acquire(&msk->small_inline.users.refs);
 }
 
-/* Whether data from @sk to @peer needs no skb. Without one it has no sender or
- * timestamp, bypasses socket filters and the security hook of sk_filter(), and
- * is older than all skbs in sk_receive_queue.
- */
-static inline bool myproto_small_suits(const struct sock *sk,
-				       const struct sock *peer)
-{
-	return skb_queue_empty_lockless(&peer->sk_receive_queue) &&
-	       !(READ_ONCE(peer->sk_flags) & MYPROTO_SKB_FLAGS) &&
-	       !rcu_access_pointer(peer->sk_filter) &&
-	       !myproto_wants_cred(sk, peer);
-}
-
 /* Copy @len bytes of @msg, as a record unless it is a stream. On failure @msg
  * is not consumed.
  */
@@ -119,7 +106,7 @@ struct myproto_small *myproto_small_alloc(struct sock *sk, struct sock *peer,
 		*err = -ESTALE;
 	}
 	if (nowait)
-		gfp = (gfp & ~__GFP_RECLAIM) | __GFP_NOWARN;
+		gfp = (gfp & ~__GFP_DIRECT_RECLAIM) | __GFP_NOWARN;
 	buf = kmalloc(size, gfp);
 	myproto_charge_end(old);
 	if (!buf)
@@ -210,11 +197,9 @@ static bool myproto_small_append(struct sock *sk, struct sock *peer,
 }
 
 /* Whether to try myproto_small_append(), checked without the lock */
-bool myproto_small_appends(const struct sock *sk, const struct sock *peer,
-			   u32 len)
+static bool myproto_small_appends(const struct sock *peer, u32 need)
 {
 	const struct myproto_sock *msk = myproto_sk(peer);
-	u32 need = myproto_record_size(sk, len);
 
 	if (need > MYPROTO_SMALL_LOCKED)
 		return false;
@@ -286,7 +271,7 @@ int myproto_small_send(struct sock *sk, struct sock *peer, struct msghdr *msg,
 
 	if (!len || len > max)
 		return 0;
-	if (myproto_small_appends(sk, peer, len)) {
+	if (myproto_small_appends(peer, myproto_record_size(sk, len))) {
 		err = myproto_small_enqueue(sk, peer, NULL, msg, len);
 		if (err != -EFAULT)
 			goto out;
