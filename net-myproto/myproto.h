@@ -122,8 +122,9 @@ struct myproto_key {
  * @in: offset where the next data is written
  * @out: offset of the oldest data
  *
- * Protected by the queue lock. Enqueued data does not change, so it can be read
- * without the lock.
+ * Protected by the queue lock, or in small_claim of a socket by the lock of
+ * sk_write_queue. Enqueued data does not change, so it can be read without a
+ * lock.
  */
 struct myproto_small {
 	struct myproto_small	*next;
@@ -206,7 +207,8 @@ static_assert(offsetof(struct myproto_bound, channel) ==
  * @small_data: data of @small_inline
  * @rx_busy: a reader of a stream holds the socket lock, so that others must
  *	take it, too
- * @small_claim: see myproto_small_claim(); lock of sk_write_queue
+ * @small_claim: see myproto_small_claim(); set under the queue lock, used and
+ *	cleared under the lock of sk_write_queue
  * @aborted: see myproto_abort(); written under the queue lock
  * @inq: SO_INQ is set
  *

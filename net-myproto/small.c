@@ -361,7 +361,7 @@ static void myproto_small_claim(struct sock *sk)
 }
 
 /* Put the claimed buffer, if any, back for an operation on the list. Called
- * with the queue lock held.
+ * with the queue lock held, or on close.
  */
 void myproto_small_unclaim(struct sock *sk)
 {
@@ -433,7 +433,9 @@ const struct myproto_record *myproto_small_take(struct sock *sk,
 	sk_peek_offset_bwd(sk, rec->len);
 	if (!last) {
 		refcount_inc(&first->users);
-		if (first->in - first->out >= MYPROTO_SMALL_CLAIM)
+		/* A read from a claimed buffer does not move the offset. */
+		if (first->in - first->out >= MYPROTO_SMALL_CLAIM &&
+		    READ_ONCE(sk->sk_peek_off) < 0)
 			myproto_small_claim(sk);
 	}
 	*buf = first;
