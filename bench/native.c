@@ -95,6 +95,7 @@ static struct {
 /* A case of one family */
 struct kb {
 	int fam, type, len, flags, burst, mode, busy;
+	bool slow;	/* the receiver takes longer than the senders */
 	int (*run)(struct kb *kb, int n, u64 *ns);
 	struct socket *s[KB_SENDERS + 1];
 	struct kb_addr to;
@@ -524,8 +525,11 @@ static int kb_thread_fn(void *data)
 			}
 			err = min(err, 0);
 		} else {
-			for (i = 0; i < t->n && !err; i++)
+			for (i = 0; i < t->n && !err; i++) {
 				err = kb_full(t, true, kb->len);
+				if (kb->slow)
+					kb_copy(SZ_16K, false);
+			}
 		}
 		break;
 	case PING:
@@ -946,6 +950,7 @@ static void kb_scale_fair(int f)
 	kb->fam = f;
 	kb->type = DG;
 	kb->len = 64;
+	kb->slow = true;
 	kb->err = kb_pair(kb, KB_SENDERS) ? : run_flood(kb, 400000, &ns);
 	for (i = 0; i < KB_SENDERS; i++) {
 		least = min(least, kb->sent[i]);
