@@ -434,12 +434,8 @@ static bool myproto_message_take(struct sock *sk, int flags, int len,
 		return true;
 	spin_lock(&sk->sk_receive_queue.lock);
 	/* Pairs with smp_store_release() in myproto_small_claimed(). */
-	if (unlikely(smp_load_acquire(&msk->small_claim))) {
-		got = myproto_message_claimed(sk, flags, m);
-		if (got)
-			goto out;
+	if (unlikely(smp_load_acquire(&msk->small_claim)))
 		myproto_small_unclaim(sk);
-	}
 	if (msk->small_head && myproto_needs_skb(sk, flags))
 		*err = myproto_small_flush(sk, peek &&
 					   READ_ONCE(sk->sk_peek_off) >= 0);
@@ -449,7 +445,6 @@ static bool myproto_message_take(struct sock *sk, int flags, int len,
 	} else if (!*err) {
 		got = myproto_message_take_skb(sk, peek, len, m, err);
 	}
-out:
 	spin_unlock(&sk->sk_receive_queue.lock);
 
 	if (got && !peek)
