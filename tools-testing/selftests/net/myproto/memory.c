@@ -444,6 +444,15 @@ TEST(small_data_taken_at_once)
 		expect_letter(_metadata, fd[1], 0, 'h');
 		expect_letter(_metadata, fd[1], 0, 'i');
 		expect_letter(_metadata, fd[1], 0, 'j');
+
+		/* Nor is a peek blind if there are no later ones. */
+		for (; buf[0] < 'o'; buf[0]++)
+			send(fd[0], buf, sizeof(buf), 0);
+		expect_letter(_metadata, fd[1], 0, 'k');
+		expect_letter(_metadata, fd[1], 0, 'l');
+		expect_letter(_metadata, fd[1], MSG_PEEK | MSG_DONTWAIT, 'm');
+		expect_letter(_metadata, fd[1], 0, 'm');
+		expect_letter(_metadata, fd[1], 0, 'n');
 		EXPECT_EQ(EAGAIN, try_recv(fd[1]));
 		EXPECT_EQ(0U, mem_charged(_metadata, fd[1]));
 		close(fd[0]);
